@@ -1,0 +1,1 @@
+"""Generalization bounds and capacity measures: one function per theorem, named for it."""
