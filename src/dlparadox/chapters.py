@@ -4,6 +4,7 @@ import datetime
 import html
 import io
 import math
+import numbers
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -119,7 +120,9 @@ class Chapter:
             bundle = {"text/html": card(claim), "text/plain": f"{claim.name}: {claim.statement}"}
             display(bundle, raw=True, metadata={"dlparadox": {"card": name}})
 
-    def figure(self, name: str, figure: Any, *, alt: str, data: str, form: str = "svg") -> None:
+    def figure(
+        self, name: str, figure: Any, *, alt: str, data: str, form: str = "svg", profile: str | None = None
+    ) -> None:
         """Show a matplotlib figure, with the finding it states for readers who cannot see it and its data.
 
         Args:
@@ -128,20 +131,34 @@ class Chapter:
             alt: the finding, in one or two sentences.
             data: name of the table (see :meth:`table`) that holds what is drawn.
             form: ``"svg"``, or ``"png"`` where many points would make a heavy file.
+            profile: of the committed record that has the table, if it is not this run's own.
         """
-        if data not in self._tables:
-            raise ValueError(f"figure {name!r} draws table {data!r}, which the chapter does not have; keep it first")
+        details = self._described(name, alt, data, profile)
+        display({**_image(figure, form), "text/plain": alt}, raw=True, metadata={"dlparadox": details})
+
+    def _described(self, name: str, alt: str, data: str, profile: str | None) -> dict[str, str]:
+        """What the page says of a figure, after a check that it can keep its word."""
+        foreign = profile not in (None, self.profile)
+        record = self.recorded(profile) if foreign and profile else None
+        known = record.tables if record else {} if foreign else self._tables
+        if data not in known:
+            have = ", ".join(known) or "none"
+            raise ValueError(
+                f"{name!r} draws table {data!r}, which the chapter does not have ({have}); keep it first"
+            )
         if len(alt) < 20:
-            raise ValueError(f"figure {name!r} needs an alternative text that states its finding; got {alt!r}")
-        details = {"dlparadox": {"figure": name, "alt": alt, "table": data}}
-        display({**_image(figure, form), "text/plain": alt}, raw=True, metadata=details)
+            raise ValueError(f"{name!r} needs an alternative text that states its finding; got {alt!r}")
+        return {
+            "figure": name,
+            "alt": alt,
+            "table": data,
+            **({"profile": profile} if foreign and profile else {}),
+        }
 
     def animation(self, name: str, player: str, *, alt: str, data: str) -> None:
         """Show an animation made by :func:`dlparadox.plotting.player`; arguments as in :meth:`figure`."""
-        if data not in self._tables:
-            raise ValueError(f"animation {name!r} draws table {data!r}, which the chapter does not have; keep it first")
-        details = {"dlparadox": {"figure": name, "alt": alt, "table": data}}
-        display({"text/html": player, "text/plain": alt}, raw=True, metadata=details)
+        details = self._described(name, alt, data, None)
+        display({"text/html": player, "text/plain": alt}, raw=True, metadata={"dlparadox": details})
 
     def quote(self, name: str, value: float | int | str, form: str = "{}") -> None:
         """Give a number to the prose, where ``{glue:text}`` names it.
@@ -149,7 +166,7 @@ class Chapter:
         Raises:
             ValueError: if it is empty, not finite, or was given before.
         """
-        if isinstance(value, float) and not math.isfinite(value):
+        if isinstance(value, numbers.Real) and not math.isfinite(value):
             raise ValueError(f"quote {name!r} is {value}; only finite numbers can be quoted")
         text = form.format(value)
         if not text.strip():
@@ -158,7 +175,8 @@ class Chapter:
             raise ValueError(f"quote {name!r} was given before; give each quote its own name")
         self._quoted.add(name)
         details = {"scrapbook": {"name": name, "mime_prefix": _GLUE}}
-        display({_GLUE + "text/plain": text}, raw=True, metadata=details)
+        # In quotes, as a string is represented: without them 0.10 would be read as a number and shown as 0.1.
+        display({_GLUE + "text/plain": repr(text)}, raw=True, metadata=details)
 
     def recorded(self, profile: str = "paper") -> records.Record | None:
         """The committed record of this chapter under another profile, or None where there is none.
@@ -217,12 +235,13 @@ def _title(slug: str) -> str:
 
 
 def _image(figure: Any, form: str) -> dict[str, Any]:
-    from matplotlib import pyplot
+    from matplotlib import pyplot, rc_context
 
     buffer = io.BytesIO()
     try:
         if form == "svg":
-            figure.savefig(buffer, format="svg", metadata={"Date": None})
+            with rc_context({"svg.hashsalt": "dlparadox"}):  # else names inside the file are new each time
+                figure.savefig(buffer, format="svg", metadata={"Date": None})
             return {"image/svg+xml": buffer.getvalue().decode()}
         if form == "png":
             import base64
@@ -259,8 +278,8 @@ def card(claim: claims.Claim) -> str:
     for control in claim.controls:
         exact = len(control.measured) == 1 and control.interval[0] == control.interval[1]
         text = measured_text(control.measured, control.mean, control.interval, exact)
-        rows.append(("Control", f"{control.name}: {text} — {control.verdict}, as it must be"
-                     if control.verdict == "not reproduced" else f"{control.name}: {text} — {control.verdict}: the check says nothing"))  # fmt: skip
+        failed = control.verdict == "not reproduced"
+        rows.append(("Control", f"{control.name}: {text} — {'fails, as it must' if failed else 'does not fail'}"))
     rows.append(("Source", claim.source))
     if claim.note:
         rows.append(("Why", claim.note))
@@ -269,7 +288,8 @@ def card(claim: claims.Claim) -> str:
     label = html.escape(f"Claim {claim.name}: {claim.verdict}")
     return (
         f'<div class="dlp-card dlp-{kind}" role="group" aria-label="{label}">'
-        f'<p class="dlp-verdict"><span class="dlp-mark" aria-hidden="true">{_MARKS[claim.verdict]}</span> {claim.verdict}'
+        f'<p class="dlp-verdict"><span class="dlp-mark" aria-hidden="true">{_MARKS[claim.verdict]}</span> '
+        f"{claim.verdict}"
         f" <code>{html.escape(claim.name)}</code></p>"
         f'<p class="dlp-statement">{html.escape(claim.statement)}</p><dl>{body}</dl></div>'
     )

@@ -7,6 +7,7 @@ Only text is read here: nothing is imported, so that the digest of a chapter cos
 import ast
 import hashlib
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,9 @@ PACKAGE = "dlparadox"
 SOURCE = Path(__file__).resolve().parent
 
 #: Modules that show a result but cannot change it: left out of a record's digest, not of the rerun rule.
-PRESENTATION = frozenset(f"{PACKAGE}.{name}" for name in ("chapters", "claims", "plotting", "press", "records"))
+PRESENTATION = frozenset(
+    f"{PACKAGE}.{name}" for name in ("chapters", "claims", "plotting", "press", "records")
+)
 
 
 class RootImportError(ValueError):
@@ -45,17 +48,24 @@ def normalized(source: str) -> str:
             first = node.body[0] if node.body else None
             if _is_text(first):
                 node.body = node.body[1:]
-    return ast.dump(tree)
+        if not getattr(node, "type_params", True):
+            del node.type_params  # type: ignore[attr-defined]  # new in Python 3.12
+    # Python 3.13 leaves empty fields out unless told otherwise; a digest must be the same under every version.
+    return ast.dump(tree, **({"show_empty": True} if sys.version_info >= (3, 13) else {}))
 
 
 def _is_text(node: ast.stmt | None) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+    return (
+        isinstance(node, ast.Expr)
+        and isinstance(node.value, ast.Constant)
+        and isinstance(node.value.value, str)
+    )
 
 
 def _without_magics(source: str) -> str:
-    """IPython magics and shell lines turned into string constants, so that the rest parses as Python."""
+    """IPython magics and shell lines turned into calls: the rest then parses, and none is taken for a docstring."""
     lines = source.splitlines()
-    return "\n".join(repr(line) if line.startswith(("%", "!")) else line for line in lines)
+    return "\n".join(f"__magic__({line!r})" if line.startswith(("%", "!")) else line for line in lines)
 
 
 def imported_modules(source: str) -> set[str]:
@@ -70,7 +80,9 @@ def imported_modules(source: str) -> set[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name for name in submodules if name.startswith(PACKAGE) and _path(name)] or [node.module]
+            names = [
+                name if name.startswith(PACKAGE + ".") and _path(name) else node.module for name in submodules
+            ]
         else:
             continue
         if PACKAGE in names:

@@ -50,7 +50,7 @@ def interpolating_network(
     The direction is a random one: it separates all projections with probability one if the samples differ.
 
     Raises:
-        ValueError: if two samples have the same projection, as equal samples do.
+        ValueError: if two samples have the same projection, as equal samples do, or no number lies between the two.
     """
     n, d = x.shape
     if y.shape != (n,):
@@ -58,12 +58,13 @@ def interpolating_network(
     direction = torch.randn(d, generator=stream, dtype=x.dtype)
     projections, order = (x @ direction).sort()
     gaps = projections.diff()
-    if n > 1 and not bool((gaps > 0).all()):
-        i, j = order[int(gaps.argmin())], order[int(gaps.argmin()) + 1]
-        raise ValueError(f"samples {int(i)} and {int(j)} have equal projections; remove repeated samples")
     # Interleaved: b_1 < z_1 < b_2 < z_2 < ... < b_n < z_n.
     first = projections[:1] - (gaps.mean() if n > 1 else 1.0)
     thresholds = torch.cat([first, projections[:-1] + gaps / 2])
+    if not bool((thresholds < projections).all()):
+        i = int((projections - thresholds)[1:].argmin())
+        pair = f"samples {int(order[i])} and {int(order[i + 1])}"
+        raise ValueError(f"{pair} have equal projections, up to rounding; remove repeated samples")
     triangle = projections[:, None].sub(thresholds).clamp_min(0)
     weights = torch.linalg.solve_triangular(triangle, y[order, None], upper=False)[:, 0]
     return InterpolatingNetwork(direction, thresholds, weights)
@@ -80,4 +81,6 @@ def backward_error(network: InterpolatingNetwork, x: Float[Tensor, "n d"], y: Fl
     roundoff = torch.finfo(x.dtype).eps / 2
     growth = n * roundoff / (1 - n * roundoff)
     allowed = 2 * growth * (network.hidden(x).abs() @ network.weights.abs())
-    return float(((network(x) - y).abs() / allowed).max())
+    residual = (network(x) - y).abs()
+    # No residual is no error, where nothing is allowed either: a label of zero that is fitted by silent units.
+    return float(torch.where(residual == 0, 0.0, residual / allowed).max())

@@ -4,7 +4,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["gaussian_kernel", "interpolant", "laplace_kernel", "linear_kernel", "median_distance", "rkhs_norm"]
+__all__ = [
+    "gaussian_kernel",
+    "interpolant",
+    "laplace_kernel",
+    "linear_kernel",
+    "median_distance",
+    "rkhs_norm",
+]
 
 
 def linear_kernel(x: Float[Tensor, "n d"], z: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
@@ -14,20 +21,23 @@ def linear_kernel(x: Float[Tensor, "n d"], z: Float[Tensor, "m d"]) -> Float[Ten
 
 def gaussian_kernel(x: Float[Tensor, "n d"], z: Float[Tensor, "m d"], bandwidth: float) -> Float[Tensor, "n m"]:
     """K(x, z) = exp(-|x - z|² / (2 bandwidth²)); positive definite on distinct points."""
-    return torch.exp(-(_distances(x, z, bandwidth) ** 2) / (2 * bandwidth**2))
+    return _squared_distances(x, z, bandwidth).mul_(-1 / (2 * bandwidth**2)).exp_()
 
 
 def laplace_kernel(x: Float[Tensor, "n d"], z: Float[Tensor, "m d"], bandwidth: float) -> Float[Tensor, "n m"]:
     """K(x, z) = exp(-|x - z| / bandwidth); positive definite on distinct points, and better conditioned."""
-    return torch.exp(-_distances(x, z, bandwidth) / bandwidth)
+    return _squared_distances(x, z, bandwidth).sqrt_().mul_(-1 / bandwidth).exp_()
 
 
-def _distances(x: Tensor, z: Tensor, bandwidth: float) -> Tensor:
+def _squared_distances(x: Tensor, z: Tensor, bandwidth: float) -> Tensor:
+    """|x_i - z_j|² from one matrix product, in one matrix."""
     if not bandwidth > 0:
         raise ValueError(f"bandwidth must be positive; got {bandwidth}")
-    distances = torch.cdist(x, z, compute_mode="use_mm_for_euclid_dist")
-    # Products are fast but leave rounding where a point meets itself: there the distance is zero exactly.
-    return distances.fill_diagonal_(0.0) if x is z else distances
+    norms, others = (x * x).sum(1, keepdim=True), (z * z).sum(1)
+    squares = torch.addmm(others, x, z.T, alpha=-2).add_(norms)
+    # Products are fast but leave rounding where a point meets itself or its copy: there the distance is zero exactly.
+    noise = 8 * torch.finfo(x.dtype).eps * float(norms.max() + others.max())
+    return torch.threshold_(squares, noise, 0.0)
 
 
 def median_distance(x: Float[Tensor, "n d"]) -> float:
@@ -37,7 +47,9 @@ def median_distance(x: Float[Tensor, "n d"]) -> float:
     return float(torch.pdist(x).median())
 
 
-def interpolant(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n k"], ridge: float = 0.0) -> Float[Tensor, "n k"]:
+def interpolant(
+    kernel: Float[Tensor, "n n"], y: Float[Tensor, "n k"], ridge: float = 0.0
+) -> Float[Tensor, "n k"]:
     """Coefficients c of f(x) = sum_i c_i K(x, x_i), from (K + ridge n I) c = y.
 
     Without a ridge, f is the function of least norm in the kernel's Hilbert space with f(x_i) = y_i. With it, f
@@ -48,11 +60,17 @@ def interpolant(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n k"], ridge: fl
     """
     n = len(kernel)
     if kernel.shape != (n, n) or len(y) != n:
-        raise ValueError(f"kernel must be [n, n] and y [n, k]; got {tuple(kernel.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"kernel must be [n, n] and y [n, k]; got {tuple(kernel.shape)} and {tuple(y.shape)}"
+        )
     if ridge < 0:
         raise ValueError(f"ridge must be at least 0; got {ridge}")
-    factor, failed = torch.linalg.cholesky_ex(kernel + ridge * n * torch.eye(n, dtype=kernel.dtype))
-    if int(failed):
+    matrix = kernel.clone()
+    matrix.diagonal().add_(ridge * n)
+    factor, failed = torch.linalg.cholesky_ex(matrix)
+    # A pivot of the size of rounding is a zero that rounding hides.
+    pivots = factor.diagonal() ** 2
+    if int(failed) or bool((pivots <= 4 * torch.finfo(kernel.dtype).eps * matrix.diagonal()).any()):
         raise ValueError(
             f"the kernel matrix of {n} samples is not positive definite in {kernel.dtype}; "
             f"use float64, a smaller bandwidth, a ridge, or remove repeated samples"

@@ -54,7 +54,9 @@ def choice(*values: str) -> Kind:
 
     def check(name: str, value: Any) -> str:
         if value not in values:
-            raise ValueError(f"{name} must be one of {', '.join(values)}; got {value!r}{_meant(value, values)}")
+            raise ValueError(
+                f"{name} must be one of {', '.join(values)}; got {value!r}{_meant(value, values)}"
+            )
         return value
 
     return check
@@ -96,6 +98,8 @@ def list_of(kind: Kind) -> Kind:
 def device_kind(name: str, value: Any) -> str:
     """A device of this machine: ``cpu``, ``cuda``, ``cuda:1`` or ``mps``."""
     try:
+        if not isinstance(value, str):
+            raise TypeError
         device = torch.device(value)
     except (RuntimeError, TypeError):
         raise ValueError(f"{name} must be cpu, cuda, cuda:<number> or mps; got {value!r}") from None
@@ -123,7 +127,7 @@ def validated(scope: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, 
     """The parameters among the names of a notebook, checked.
 
     Args:
-        scope: the notebook's ``globals()`` just after its parameters: every public literal in it is a parameter, but for
+        scope: the notebook's ``globals()`` just after its parameters: every public literal is a parameter, but for
             constants in capitals.
         kinds: the kind of each parameter that the chapter has.
 
@@ -138,10 +142,12 @@ def validated(scope: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, 
         and name not in _INTERACTIVE
         and (value is None or isinstance(value, str | int | float | list | dict | tuple))
     }
-    for name in given.keys() - kinds.keys():
+    for name in sorted(given.keys() - kinds.keys()):
         known = sorted(kinds)
-        raise ValueError(f"unknown parameter {name!r}{_meant(name, known)}; this chapter has {', '.join(known)}")
-    for name in kinds.keys() - given.keys():
+        raise ValueError(
+            f"unknown parameter {name!r}{_meant(name, known)}; this chapter has {', '.join(known)}"
+        )
+    for name in sorted(kinds.keys() - given.keys()):
         raise ValueError(f"parameter {name!r} is missing; give it a value in the cell tagged `parameters`")
     return {name: kinds[name](name, value) for name, value in given.items()}
 

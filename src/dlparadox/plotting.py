@@ -10,7 +10,6 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -67,7 +66,7 @@ def figure(
         size: width and height in inches; by default what reads well at the width of a page.
         options: handed to ``matplotlib.pyplot.subplots``.
     """
-    mpl.rcParams.update(_STYLE)  # for good: what is drawn into the axes later has to find it too
+    plt.style.use(_STYLE)  # for good: what is drawn into the axes later has to find it too
     default = (7.4 if panels > 1 else 6.2, 3.7)
     drawn, axes = plt.subplots(1, panels, figsize=size or default, squeeze=False, **options)
     return drawn, list(axes[0])
@@ -94,6 +93,8 @@ def means(
 ) -> Axes:
     """Measured means with their 95 % Student intervals over seeds, one point for each value of ``x``.
 
+    Nothing is drawn where nothing was measured.
+
     Args:
         data: one row per seed and value of ``x``.
         x: column of the horizontal axis.
@@ -104,12 +105,14 @@ def means(
         marker: matplotlib marker.
         line: join the points, as a guide to the eye.
     """
+    if (data := data.dropna(subset=[y])).empty:
+        return ax
     grouped = data.groupby(x)[y]
     center = grouped.mean()
     low, high = zip(
         *(_interval(values, mean) for (_, values), mean in zip(grouped, center, strict=True)), strict=True
     )
-    errors = np.abs(np.stack([center - low, np.asarray(high) - center]))
+    errors = np.abs(np.stack([center - np.asarray(low), np.asarray(high) - center]))
     ax.errorbar(
         center.index, center, yerr=errors, label=label, color=COLORS.get(color, color), marker=marker, markersize=6,
         linestyle="-" if line else "none", linewidth=1.2, elinewidth=1.4, capsize=3, zorder=3,
@@ -136,6 +139,8 @@ def mean_band(
         color: a name in ``COLORS`` or any matplotlib colour.
         linestyle: matplotlib line style.
     """
+    if (data := data.dropna(subset=[y])).empty:
+        return ax
     table = data.pivot_table(index=x, columns="seed", values=y).sort_index().ffill()
     low, high = zip(*(_interval(row, row.mean()) for row in table.to_numpy()), strict=True)
     shade = COLORS.get(color, color)

@@ -7,6 +7,7 @@ clear error. Writing is atomic: tables first, the JSON last, so a record never s
 import hashlib
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,8 @@ __all__ = ["SCHEMA", "VERSION", "Record", "RecordError", "load_record", "write_r
 SCHEMA = "dlparadox-record"
 VERSION = 1
 FILE = "record.json"
+#: Names of tables; other files in the folder are not ours to remove.
+_OURS = re.compile(r".+\.[0-9a-f]{8}\.csv")
 _FIELDS = {"chapter": str, "title": str, "profile": str, "parameters": dict, "claims": list, "tables": dict,
            "provenance": dict}  # fmt: skip
 _CLAIM = {
@@ -73,8 +76,10 @@ class Record:
         path = self.path.parent / self.tables[name]["file"]
         try:
             content = path.read_bytes()
-        except FileNotFoundError:
-            raise RecordError(f"{path} is missing, though {self.path} lists it; restore it or run again") from None
+        except OSError:
+            raise RecordError(
+                f"{path} is missing, though {self.path} lists it; restore it or run again"
+            ) from None
         if hashlib.sha256(content).hexdigest() != self.tables[name]["sha256"]:
             raise RecordError(
                 f"{path} is not the table that {self.path} recorded (checksum differs); restore it or run again"
@@ -105,8 +110,9 @@ def write_record(record: Record, folder: Path, tables: Mapping[str, pd.DataFrame
     path = folder / FILE
     write_text(path, json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
     current = {entry["file"] for entry in listed.values()}
-    for left in set(folder.glob("*.csv")) - {folder / name for name in current}:
-        left.unlink(missing_ok=True)
+    for left in folder.glob("*.csv"):
+        if left.name not in current and _OURS.fullmatch(left.name):
+            left.unlink(missing_ok=True)
     return path
 
 
@@ -124,18 +130,27 @@ def load_record(path: Path) -> Record:
     except (ValueError, OSError) as error:
         raise RecordError(f"{path} is damaged ({error}); delete it and run the chapter again") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise RecordError(f"{path} is not a record of this book (schema {SCHEMA!r} expected); remove the file")
+        raise RecordError(
+            f"{path} is not a record of this book (schema {SCHEMA!r} expected); remove the file"
+        )
     if content.get("version") != VERSION:
         found = content.get("version")
-        raise RecordError(f"{path} has schema version {found!r}, this program reads {VERSION}; update it or run again")
+        raise RecordError(
+            f"{path} has schema version {found!r}, this program reads {VERSION}; update it or run again"
+        )
     for name, kind in _FIELDS.items():
         if not isinstance(content.get(name), kind):
-            raise RecordError(f"{path} is damaged: {name!r} should be a {kind.__name__}; run the chapter again")
+            raise RecordError(
+                f"{path} is damaged: {name!r} should be a {kind.__name__}; run the chapter again"
+            )
     for claim in content["claims"]:
         if not isinstance(claim, dict) or not claim.keys() >= _CLAIM:
-            raise RecordError(f"{path} is damaged: a claim lacks some of {sorted(_CLAIM)}; run the chapter again")
+            raise RecordError(
+                f"{path} is damaged: a claim lacks some of {sorted(_CLAIM)}; run the chapter again"
+            )
     for name, entry in content["tables"].items():
-        if not isinstance(entry, dict) or not entry.keys() >= {"file", "rows", "columns", "sha256"}:
+        described = isinstance(entry, dict) and entry.keys() >= {"file", "rows", "columns", "sha256"}
+        if not described or not isinstance(entry["file"], str):
             raise RecordError(f"{path} is damaged: table {name!r} is not described; run the chapter again")
     record = Record(**{name: content[name] for name in _FIELDS}, path=path)
     record.verify()

@@ -5,6 +5,7 @@ the function (with all it uses), the setting and the seed. The same notebook wit
 cache from many machines, and the same notebook with all seeds gathers it.
 """
 
+import ast
 import hashlib
 import inspect
 import json
@@ -28,6 +29,7 @@ __all__ = ["Experiment", "function_digest", "sweep"]
 Setting = Mapping[str, str | int | float | bool | None]
 Experiment = Callable[[dict[str, Any], int], Mapping[str, Any] | Sequence[Mapping[str, Any]]]
 
+
 def sweep(
     function: Experiment, settings: Sequence[Setting], seeds: Sequence[int], *, cache: Path | None = None
 ) -> pd.DataFrame:
@@ -49,11 +51,15 @@ def sweep(
     """
     cells = [(dict(setting), int(seed)) for setting in settings for seed in seeds]
     if not cells:
-        raise ValueError(f"nothing to run: {len(settings)} settings and {len(seeds)} seeds; give at least one of each")
+        raise ValueError(
+            f"nothing to run: {len(settings)} settings and {len(seeds)} seeds; give at least one of each"
+        )
     digest = function_digest(function)
     keys = [_key(digest, setting, seed) for setting, seed in cells]
     if len(set(keys)) < len(keys):
         raise ValueError("two cells of the sweep have the same setting and seed; remove the repetition")
+    if cache:
+        cache.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, Any]] = []
     now = before = 0.0
     name = getattr(function, "__name__", "sweep")
@@ -99,7 +105,9 @@ def _read_cell(path: Path | None, key: str) -> dict[str, Any] | None:
     return cell if whole else None
 
 
-def _run_cell(function: Experiment, setting: Setting, seed: int, key: str, path: Path | None) -> dict[str, Any]:
+def _run_cell(
+    function: Experiment, setting: Setting, seed: int, key: str, path: Path | None
+) -> dict[str, Any]:
     start = time.perf_counter()
     with checkpointing(path.with_suffix(".checkpoint") if path else None):
         result = function(dict(setting), seed)
@@ -119,7 +127,9 @@ def _run_cell(function: Experiment, setting: Setting, seed: int, key: str, path:
 def _scalar(value: Any) -> Any:
     if callable(item := getattr(value, "item", None)):
         return item()
-    raise TypeError(f"an experiment returns rows of numbers, strings, booleans and None; got {type(value).__name__}")
+    raise TypeError(
+        f"an experiment returns rows of numbers, strings, booleans and None; got {type(value).__name__}"
+    )
 
 
 def function_digest(function: Callable[..., Any]) -> str:
@@ -130,28 +140,29 @@ def function_digest(function: Callable[..., Any]) -> str:
     """
     parts: dict[str, str] = {}
     modules: set[str] = set()
-    _follow(function, parts, modules)
+    _follow(function, parts, modules, set())
     return text_digest(json.dumps([parts, module_digests(modules)], sort_keys=True))
 
 
-def _follow(function: Callable[..., Any], parts: dict[str, str], modules: set[str]) -> None:
+def _follow(function: Callable[..., Any], parts: dict[str, str], modules: set[str], seen: set[Any]) -> None:
+    seen.add(function)
     source = textwrap.dedent(inspect.getsource(function))
-    parts[f"def {function.__qualname__}"] = normalized(source)
+    _add(parts, f"def {function.__qualname__}", normalized(source))
     modules |= imported_modules(source)
     scope = dict(inspect.getclosurevars(function).nonlocals)
-    names = _names(function.__code__)
+    names = _names(function.__code__) | _names_outside(source)
     scope |= {name: value for name, value in function.__globals__.items() if name in names}
     for name, value in sorted(scope.items()):
-        if f"def {name}" in parts or value is function:
+        if inspect.isfunction(value) and value in seen:
             continue
         if _is_literal(value):
-            parts[name] = repr(value)
+            _add(parts, name, repr(value))
             continue
         home = _home(value)
         if home.startswith(PACKAGE + "."):
             modules.add(home)
         elif inspect.isfunction(value) and home == function.__module__:
-            _follow(value, parts, modules)
+            _follow(value, parts, modules, seen)
         elif home and home != function.__module__:
             top = home.split(".")[0]
             parts[f"import {top}"] = str(getattr(sys.modules.get(top), "__version__", ""))
@@ -160,6 +171,12 @@ def _follow(function: Callable[..., Any], parts: dict[str, str], modules: set[st
                 f"{function.__name__} reads the global {name!r} of type {type(value).__name__}, which a digest cannot "
                 f"follow; hand what it needs in through the setting"
             )
+
+
+def _add(parts: dict[str, str], name: str, text: str) -> None:
+    """Keep a part under its name; two that share it, such as two lambdas, both count."""
+    while parts.setdefault(name, text) != text:
+        name += "'"
 
 
 def _home(value: Any) -> str:
@@ -175,6 +192,17 @@ def _names(code: types.CodeType) -> set[str]:
     """Names that a function reads, those of the functions nested in it included."""
     nested = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
     return set(code.co_names).union(*(_names(inner) for inner in nested))
+
+
+def _names_outside(source: str) -> set[str]:
+    """Names in decorators and default values of functions, read where the function is defined."""
+    found: list[ast.expr | None] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.arguments):
+            found += [*node.defaults, *node.kw_defaults]
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            found += node.decorator_list
+    return {item.id for node in found if node for item in ast.walk(node) if isinstance(item, ast.Name)}
 
 
 def _is_literal(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Stochastic gradient descent that returns its trajectory, stops when the data are fitted, and survives being killed."""
+"""Stochastic gradient descent that returns its trajectory, stops when the data are fitted, and survives a kill."""
 
 import time
 from collections.abc import Callable

@@ -35,7 +35,7 @@ def correlation(scores: Float[Tensor, " n"], signs: Float[Tensor, " n"]) -> floa
 def cover_count(n: int, d: int) -> int:
     """Number of ways in which hyperplanes through the origin divide n points in general position in d dimensions.
 
-    Cover 1965 (doi:10.1109/PGEC.1965.264137), Theorem 1: 2 sum_{i < d} binomial(n - 1, i); in any position at most that.
+    Cover 1965 (doi:10.1109/PGEC.1965.264137), Theorem 1: 2 sum_{i < d} binomial(n - 1, i); at most that in any.
     """
     if n < 1 or d < 1:
         raise ValueError(f"n and d must be at least 1; got n={n}, d={d}")
