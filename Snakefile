@@ -1,0 +1,127 @@
+# The book as a workflow: chapter texts -> executed notebooks and records -> pages, ledger, scoreboard -> HTML.
+# `make book` runs it here. On a cluster the same file runs under an executor plugin, for example
+# `python -m snakemake --executor slurm --jobs 20`. All paths are relative to the project's folder.
+
+import json
+import os
+import sys
+from functools import cache
+from glob import glob
+from pathlib import Path
+
+from dlparadox.digests import chapter_digest, module_digests, text_digest
+from dlparadox.press.parameters import effective
+from dlparadox.press.paths import PROFILES, Project
+
+PROJECT = Project(Path("."))
+CHAPTERS = sorted(Path(path).stem for path in glob("experiments/*.md"))
+PRESS = f"exec {sys.executable!r} -m dlparadox.press"  # exec: a job ends when Snakemake stops it, not a shell around it
+LIMITS = {"quick": {"mem_mb": 2048, "runtime": 15}, "paper": {"mem_mb": 16384, "runtime": 48 * 60}}  # MiB, minutes
+LOCK = text_digest(Path("requirements.lock").read_text())  # other versions can give other numbers
+
+
+@cache
+def digest(slug, profile):
+    """What a chapter's run depends on: its code, its parameters, and every module they import, transitively."""
+    return chapter_digest(PROJECT.source(slug), effective(PROJECT, slug, profile))["total"]
+
+
+@cache
+def modules(*names):
+    """Digest of modules of the press, so that a change of what makes a page makes it again."""
+    return text_digest(json.dumps(module_digests(f"dlparadox.press.{name}" for name in names)))
+
+
+def committed(slug):
+    """The record of a chapter at the paper's scale, where there is one: its page shows it."""
+    return glob(f"experiments/records/{slug}/record.json")
+
+
+def texts_of_the_book():
+    """What people wrote in book/, without what is generated there."""
+    made = ("book/chapters/", "book/generated/")
+    found = [path for path in glob("book/**", recursive=True) if os.path.isfile(path) and not path.startswith(made)]
+    return ["_config.yml", *found]
+
+
+wildcard_constraints:
+    slug="[a-z0-9-]+",
+    profile="|".join(PROFILES),
+
+
+localrules: all, page, generated, html
+
+
+rule all:
+    input:
+        "build/html.done",
+
+
+rule execute:
+    input:
+        md=ancient("experiments/{slug}.md"),  # an edit of prose changes its time, not its digest
+        recorded=lambda wildcards: committed(wildcards.slug),
+    output:
+        notebook="build/{profile}/{slug}.ipynb",
+        record="build/{profile}/{slug}/record.json",
+    params:
+        digest=lambda wildcards: digest(wildcards.slug, wildcards.profile),
+        lock=LOCK,
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards: LIMITS[wildcards.profile]["mem_mb"],
+        runtime=lambda wildcards: LIMITS[wildcards.profile]["runtime"],
+    shell:
+        "{PRESS} execute {wildcards.slug} --profile {wildcards.profile} --with-parent"
+
+
+rule page:
+    input:
+        md="experiments/{slug}.md",
+        notebook="build/quick/{slug}.ipynb",
+        record="build/quick/{slug}/record.json",
+        recorded=lambda wildcards: committed(wildcards.slug),
+        references=glob("book/references.bib"),
+    output:
+        "book/chapters/{slug}.ipynb",
+    params:
+        code=modules("merge"),
+        repository=os.environ.get("REPOSITORY_URL", ""),
+    shell:
+        "{PRESS} page {wildcards.slug}"
+
+
+rule generated:
+    input:
+        [f"build/quick/{slug}/record.json" for slug in CHAPTERS],
+        [path for slug in CHAPTERS for path in committed(slug)],
+        glob("book/_toc.yml") + glob("book/references.bib"),
+    output:
+        "book/generated/ledger.md",
+        "book/generated/status.md",
+    params:
+        code=modules("site"),
+    shell:
+        "{PRESS} generated"
+
+
+rule html:
+    input:
+        expand("book/chapters/{slug}.ipynb", slug=CHAPTERS),
+        rules.generated.output,
+        texts_of_the_book(),
+    output:
+        touch("build/html.done"),  # not the HTML itself: Snakemake would delete the last good book first
+    params:
+        code=modules("site", "theme"),
+        repository=os.environ.get("REPOSITORY_URL", ""),
+    shell:
+        "{PRESS} site"
+
+
+onerror:
+    failed = sorted(glob("build/*/*.failed.ipynb"))
+    for path in failed:
+        print(f"failed: {os.path.abspath(path)}", file=sys.stderr)
+    kept = os.path.abspath("_build/html/index.html")
+    print("The book was not made." + f" The last good one stays: {kept}" * os.path.exists(kept), file=sys.stderr)
