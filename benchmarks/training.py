@@ -135,9 +135,7 @@ def main() -> None:
         ("2,560 of CIFAR-10's size, 1x512, batch 128: DataLoader loop", large, loader_loop),
         ("2,560 of CIFAR-10's size, 3x512, batch 128: DataLoader loop", deep, loader_loop),
     ]:
-        compare(
-            name, lambda task=task: ours(task), lambda task=task, other=other: other(task), per=task.epochs
-        )
+        compare(name, lambda task=task: ours(task), lambda task=task, other=other: other(task), per=task.epochs)
 
 
 if __name__ == "__main__":

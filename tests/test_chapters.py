@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from dlparadox import chapters
-from dlparadox.chapters import Chapter, VerdictLine, integer, number, open_chapter
+from dlparadox.chapters import Chapter, VerdictLine, integer, open_chapter
 from dlparadox.claims import NotRun, at_least, equals
 from dlparadox.records import Record, RecordError, load_record, write_record
 
@@ -230,7 +230,7 @@ def test_a_card_shows_its_verdict(
     assert text.startswith(f"{mark} {verdict}")
     for part in ("A & B < C.", "99 %", '= 1 — the "theorem" says so', "someone2017"):
         assert part in text
-    assert ("the check says nothing" in text) == (verdict == "void")
+    assert ("does not fail" in text) == (verdict == "void") != ("fails, as it must" in text)
 
 
 def test_cards_are_shown_once_unless_named(chapter: Chapter, shown: Shown) -> None:
@@ -241,24 +241,6 @@ def test_cards_are_shown_once_unless_named(chapter: Chapter, shown: Shown) -> No
     chapter.cards()
     chapter.cards("one", "two")
     assert [metadata["dlparadox"]["card"] for _, metadata in shown] == ["two", "one", "one", "two"]
-
-
-def test_what_was_measured_in_words() -> None:
-    assert chapters.measured_text([1.0], 1.0, (1.0, 1.0), True) == "1 (an identity: no seeds needed)"
-    assert chapters.measured_text([1.0], 1.0, (-math.inf, math.inf), False) == "1 (one seed: no interval)"
-    assert chapters.measured_text([1.0], 1.0, (None, None), False) == "1 (one seed: no interval)"
-    text = chapters.measured_text([0.1, 0.2, 0.3], 0.2, (-0.05, 0.4), False)
-    assert text == "0.2, 95 % interval [−0.05, 0.4], 3 seeds"
-
-
-def test_numbers_as_a_reader_wants_them() -> None:
-    assert [number(x) for x in (0.123456, 1.0, -2.5, 123456.0, 1e-7)] == [
-        "0.1235",
-        "1",
-        "−2.5",
-        "1.235e+05",
-        "1e−07",
-    ]
 
 
 @pytest.mark.parametrize(

@@ -41,9 +41,7 @@ def test_links_inside_the_repository_resolve(document: str) -> None:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_files_that_are_named_exist(document: str) -> None:
-    named = re.findall(r"`([\w./-]+)`", text(document)) + re.findall(
-        r"experiments/[\w./-]+\.\w+", text(document)
-    )
+    named = re.findall(r"`([\w./-]+)`", text(document)) + re.findall(r"experiments/[\w./-]+\.\w+", text(document))
     for name in named:
         if name.startswith(FOLDERS) and not name.startswith((*MADE, "experiments/records/")):
             assert (ROOT / name).exists(), f"{document} names {name}"

@@ -42,9 +42,7 @@ def ranges() -> list[Requirement]:
 def test_the_lock_pins_every_package_exactly() -> None:
     assert LOCK
     for line in LOCK:
-        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][0-9A-Za-z.!]*", line), (
-            f"not an exact public pin: {line}"
-        )
+        assert re.fullmatch(r"[a-z0-9][a-z0-9._-]*==[0-9][0-9A-Za-z.!]*", line), f"not an exact public pin: {line}"
     assert len(locked()) == len(LOCK), "a package is pinned twice"
 
 
@@ -128,9 +126,7 @@ def test_the_workflow_runs_the_two_commands_of_the_readme() -> None:
     book = read_yaml(".github/workflows/book.yml")["jobs"]["book"]
     assert "bash .ci/run" in steps(book)
     assert book["env"]["REPOSITORY_URL"] == "${{ github.server_url }}/${{ github.repository }}"
-    python = next(
-        step["with"]["python-version"] for step in book["steps"] if "setup-python" in step.get("uses", "")
-    )
+    python = next(step["with"]["python-version"] for step in book["steps"] if "setup-python" in step.get("uses", ""))
     assert python in SpecifierSet(PROJECT["requires-python"])
 
 
@@ -152,7 +148,5 @@ def test_shell_of_the_workflows_is_valid() -> None:
         for name, job in read_yaml(path)["jobs"].items():
             for step in job["steps"]:
                 script = re.sub(r"\$\{\{.*?\}\}", "value", step.get("run", ""))
-                done = subprocess.run(
-                    ["bash", "-n"], input=script, text=True, capture_output=True, check=False
-                )
+                done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
                 assert done.returncode == 0, f"{path.name}, {name}: {done.stderr}"

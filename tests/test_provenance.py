@@ -76,7 +76,8 @@ def test_a_chapter_that_is_not_there(home: Path) -> None:
 def test_the_digest_is_that_of_a_record(home: Path) -> None:
     before = code_state("slug", {"seed": 0})["digest"]
     assert code_state("slug", {"seed": 1})["digest"]["total"] != before["total"]
-    (home / "experiments" / "slug.md").write_text(TEXT.replace("# Title", "# Other"))
+    figure = "\n```{code-cell}\n:tags: [figure]\n\nprint(x)\n```\n"
+    (home / "experiments" / "slug.md").write_text(TEXT.replace("# Title", "# Other") + figure)
     assert code_state("slug", {"seed": 0})["digest"] == before
 
 

@@ -1,9 +1,11 @@
 """Sweeps: one table whether fresh or resumed, and cells that know exactly what they were computed with."""
 
+import errno
 import importlib.util
 import itertools
 import json
 import multiprocessing
+import os
 import shutil
 import sys
 import textwrap
@@ -160,6 +162,20 @@ def test_half_a_cell_is_computed_again(tmp_path: Path, counted: Any, log: Callab
         path.write_text(content[:length])
         sweep(counted, SETTINGS[:1], [0], cache=tmp_path / "cells")
         assert log() == ["1.0 0"]
+
+
+def test_a_full_disk_leaves_no_half_cell(
+    tmp_path: Path, counted: Any, log: Callable[[], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"cannot write .*No space left"):
+        patch.setattr(os, "fsync", full)
+        sweep(counted, SETTINGS, [0], cache=tmp_path / "cells")
+    assert list((tmp_path / "cells").iterdir()) == []
+    assert len(sweep(counted, SETTINGS, [0], cache=tmp_path / "cells")) == 2
+    assert log() == ["1.0 0", "1.0 0", "2.0 0"]
 
 
 def test_an_experiment_can_keep_its_state_until_it_is_done(tmp_path: Path, define: Define) -> None:

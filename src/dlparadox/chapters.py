@@ -8,6 +8,7 @@ import numbers
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,11 @@ from IPython.display import display
 
 from dlparadox import claims, parameters, provenance, records, sweeps
 from dlparadox.parameters import choice, flag, integer, list_of, real, text
+from dlparadox.wording import MARKS, measured_text
 
 __all__ = ["Chapter", "VerdictLine", "choice", "flag", "integer", "list_of", "open_chapter", "real", "text"]
 
 _GLUE = "application/papermill.record/"
-_MARKS = {"reproduced": "✔", "not reproduced": "✘", "inconclusive": "?", "void": "∅"}
 
 
 def open_chapter(slug: str, scope: Mapping[str, Any], **kinds: parameters.Kind) -> "Chapter":
@@ -143,9 +144,7 @@ class Chapter:
         known = record.tables if record else {} if foreign else self._tables
         if data not in known:
             have = ", ".join(known) or "none"
-            raise ValueError(
-                f"{name!r} draws table {data!r}, which the chapter does not have ({have}); keep it first"
-            )
+            raise ValueError(f"{name!r} draws table {data!r}, which the chapter does not have ({have}); keep it first")
         if len(alt) < 20:
             raise ValueError(f"{name!r} needs an alternative text that states its finding; got {alt!r}")
         return {
@@ -253,33 +252,24 @@ def _image(figure: Any, form: str) -> dict[str, Any]:
     raise ValueError(f"form must be 'svg' or 'png'; got {form!r}")
 
 
-def number(value: float) -> str:
-    """A measured number as a reader wants it: four significant digits, powers of ten only where needed."""
-    return f"{value:.4g}".replace("-", "−")
-
-
-def measured_text(values: Sequence[float], mean: float, interval: Sequence[float | None], exact: bool) -> str:
-    """Mean, interval and number of seeds in words."""
-    low, high = interval
-    if exact:
-        return f"{number(mean)} (an identity: no seeds needed)"
-    if low is None or high is None or math.isinf(low) or math.isinf(high):
-        return f"{number(mean)} (one seed: no interval)"
-    return f"{number(mean)}, 95 % interval [{number(low)}, {number(high)}], {len(values)} seeds"
-
-
 def card(claim: claims.Claim) -> str:
     """The card of a claim as HTML."""
+    record = asdict(claim)
     rows = [
         ("Paper", claim.published or "no number given"),
-        ("Ours", measured_text(claim.measured, claim.mean, claim.interval, claim.deterministic)),
+        ("Ours", measured_text(record, exact=claim.deterministic)),
         ("Accepted", f"{claim.region.text} — {claim.region.because}"),
     ]
     for control in claim.controls:
         exact = len(control.measured) == 1 and control.interval[0] == control.interval[1]
-        text = measured_text(control.measured, control.mean, control.interval, exact)
+        text = measured_text(asdict(control), exact=exact)
         failed = control.verdict == "not reproduced"
-        rows.append(("Control", f"{control.name}: {text} — {'fails, as it must' if failed else 'does not fail'}"))
+        rows.append(
+            (
+                "Control",
+                f"{control.name}: {text} — {'fails, as it must' if failed else 'does not fail: the check says nothing'}",
+            )
+        )
     rows.append(("Source", claim.source))
     if claim.note:
         rows.append(("Why", claim.note))
@@ -288,7 +278,7 @@ def card(claim: claims.Claim) -> str:
     label = html.escape(f"Claim {claim.name}: {claim.verdict}")
     return (
         f'<div class="dlp-card dlp-{kind}" role="group" aria-label="{label}">'
-        f'<p class="dlp-verdict"><span class="dlp-mark" aria-hidden="true">{_MARKS[claim.verdict]}</span> '
+        f'<p class="dlp-verdict"><span class="dlp-mark" aria-hidden="true">{MARKS[claim.verdict]}</span> '
         f"{claim.verdict}"
         f" <code>{html.escape(claim.name)}</code></p>"
         f'<p class="dlp-statement">{html.escape(claim.statement)}</p><dl>{body}</dl></div>'

@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ SOURCE = Path(__file__).resolve().parent
 
 #: Modules that show a result but cannot change it: left out of a record's digest, not of the rerun rule.
 PRESENTATION = frozenset(
-    f"{PACKAGE}.{name}" for name in ("chapters", "claims", "plotting", "press", "records")
+    f"{PACKAGE}.{name}" for name in ("chapters", "claims", "plotting", "press", "records", "wording")
 )
 
 
@@ -40,6 +41,7 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+@cache
 def normalized(source: str) -> str:
     """The syntax tree of ``source`` as text: comments, docstrings, layout and positions dropped."""
     tree = ast.parse(_without_magics(source))
@@ -55,11 +57,7 @@ def normalized(source: str) -> str:
 
 
 def _is_text(node: ast.stmt | None) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
 def _without_magics(source: str) -> str:
@@ -68,7 +66,8 @@ def _without_magics(source: str) -> str:
     return "\n".join(f"__magic__({line!r})" if line.startswith(("%", "!")) else line for line in lines)
 
 
-def imported_modules(source: str) -> set[str]:
+@cache
+def imported_modules(source: str) -> frozenset[str]:
     """Submodules of this package that ``source`` imports directly, for example ``{"dlparadox.training"}``.
 
     Raises:
@@ -80,9 +79,7 @@ def imported_modules(source: str) -> set[str]:
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [
-                name if name.startswith(PACKAGE + ".") and _path(name) else node.module for name in submodules
-            ]
+            names = [name if name.startswith(PACKAGE + ".") and _path(name) else node.module for name in submodules]
         else:
             continue
         if PACKAGE in names:
@@ -91,7 +88,7 @@ def imported_modules(source: str) -> set[str]:
                 f"import from a submodule, for example `from {PACKAGE}.training import fit`"
             )
         found.update(name for name in names if name.startswith(PACKAGE + "."))
-    return found
+    return frozenset(found)
 
 
 def _path(module: str, source: Path = SOURCE) -> Path | None:
@@ -126,9 +123,14 @@ def module_digests(names: Iterable[str], source: Path = SOURCE) -> dict[str, str
 
 def code_cells(md_path: Path) -> list[Any]:
     """Code cells of a chapter's MyST text, as notebook cells."""
+    return list(_code_cells(md_path.read_text(encoding="utf-8")))
+
+
+@cache
+def _code_cells(text: str) -> tuple[Any, ...]:
     import jupytext
 
-    return [cell for cell in jupytext.read(md_path).cells if cell.cell_type == "code"]
+    return tuple(cell for cell in jupytext.reads(text, fmt="md").cells if cell.cell_type == "code")
 
 
 def chapter_digest(

@@ -47,9 +47,7 @@ def median_distance(x: Float[Tensor, "n d"]) -> float:
     return float(torch.pdist(x).median())
 
 
-def interpolant(
-    kernel: Float[Tensor, "n n"], y: Float[Tensor, "n k"], ridge: float = 0.0
-) -> Float[Tensor, "n k"]:
+def interpolant(kernel: Float[Tensor, "n n"], y: Float[Tensor, "n k"], ridge: float = 0.0) -> Float[Tensor, "n k"]:
     """Coefficients c of f(x) = sum_i c_i K(x, x_i), from (K + ridge n I) c = y.
 
     Without a ridge, f is the function of least norm in the kernel's Hilbert space with f(x_i) = y_i. With it, f
@@ -60,9 +58,7 @@ def interpolant(
     """
     n = len(kernel)
     if kernel.shape != (n, n) or len(y) != n:
-        raise ValueError(
-            f"kernel must be [n, n] and y [n, k]; got {tuple(kernel.shape)} and {tuple(y.shape)}"
-        )
+        raise ValueError(f"kernel must be [n, n] and y [n, k]; got {tuple(kernel.shape)} and {tuple(y.shape)}")
     if ridge < 0:
         raise ValueError(f"ridge must be at least 0; got {ridge}")
     matrix = kernel.clone()

@@ -54,9 +54,7 @@ def choice(*values: str) -> Kind:
 
     def check(name: str, value: Any) -> str:
         if value not in values:
-            raise ValueError(
-                f"{name} must be one of {', '.join(values)}; got {value!r}{_meant(value, values)}"
-            )
+            raise ValueError(f"{name} must be one of {', '.join(values)}; got {value!r}{_meant(value, values)}")
         return value
 
     return check
@@ -144,9 +142,7 @@ def validated(scope: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, 
     }
     for name in sorted(given.keys() - kinds.keys()):
         known = sorted(kinds)
-        raise ValueError(
-            f"unknown parameter {name!r}{_meant(name, known)}; this chapter has {', '.join(known)}"
-        )
+        raise ValueError(f"unknown parameter {name!r}{_meant(name, known)}; this chapter has {', '.join(known)}")
     for name in sorted(kinds.keys() - given.keys()):
         raise ValueError(f"parameter {name!r} is missing; give it a value in the cell tagged `parameters`")
     return {name: kinds[name](name, value) for name, value in given.items()}

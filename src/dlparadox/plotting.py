@@ -56,9 +56,7 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def figure(
-    panels: int = 1, *, size: tuple[float, float] | None = None, **options: Any
-) -> tuple[Figure, list[Axes]]:
+def figure(panels: int = 1, *, size: tuple[float, float] | None = None, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure of the book with ``panels`` axes side by side; returns it with the list of its axes.
 
     Args:
@@ -74,9 +72,7 @@ def figure(
 
 def prediction(x: Sequence[float], y: Sequence[float], ax: Axes, *, label: str, **options: Any) -> Axes:
     """A predicted curve: a dashed line, named in the legend as such."""
-    ax.plot(
-        x, y, **{"linestyle": (0, (5, 2)), "color": COLORS["black"], "label": label, "zorder": 2, **options}
-    )
+    ax.plot(x, y, **{"linestyle": (0, (5, 2)), "color": COLORS["black"], "label": label, "zorder": 2, **options})
     return ax
 
 
@@ -109,9 +105,7 @@ def means(
         return ax
     grouped = data.groupby(x)[y]
     center = grouped.mean()
-    low, high = zip(
-        *(_interval(values, mean) for (_, values), mean in zip(grouped, center, strict=True)), strict=True
-    )
+    low, high = zip(*(_interval(values, mean) for (_, values), mean in zip(grouped, center, strict=True)), strict=True)
     errors = np.abs(np.stack([center - np.asarray(low), np.asarray(high) - center]))
     ax.errorbar(
         center.index, center, yerr=errors, label=label, color=COLORS.get(color, color), marker=marker, markersize=6,
@@ -125,9 +119,7 @@ def _interval(values: Iterable[float], mean: float) -> tuple[float, float]:
     return (low, high) if np.isfinite(low) else (mean, mean)
 
 
-def mean_band(
-    data: pd.DataFrame, x: str, y: str, ax: Axes, *, label: str, color: str, linestyle: str = "-"
-) -> Axes:
+def mean_band(data: pd.DataFrame, x: str, y: str, ax: Axes, *, label: str, color: str, linestyle: str = "-") -> Axes:
     """The mean curve over seeds with a band for its 95 % interval; a run that stopped early keeps its last value.
 
     Args:
@@ -163,9 +155,7 @@ def frame(drawn: Figure, *, dpi: int = 110) -> str:
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def player(
-    name: str, frames: Sequence[str], captions: Sequence[str], *, alt: str, milliseconds: int = 250
-) -> str:
+def player(name: str, frames: Sequence[str], captions: Sequence[str], *, alt: str, milliseconds: int = 250) -> str:
     """An animation as a self-contained piece of HTML: a slider, a button, nothing from any other host.
 
     It starts at its last frame and does not move by itself, so that it also serves as a figure, and whoever asked the
@@ -179,9 +169,7 @@ def player(
         milliseconds: time for each frame.
     """
     if len(frames) != len(captions) or not frames:
-        raise ValueError(
-            f"an animation needs a caption for each frame; got {len(frames)} and {len(captions)}"
-        )
+        raise ValueError(f"an animation needs a caption for each frame; got {len(frames)} and {len(captions)}")
     images = "".join(
         f'<img src="{source}" alt="{html.escape(alt) if last else ""}"{"" if last else " hidden"}>'
         for source, last in zip(frames, [False] * (len(frames) - 1) + [True], strict=True)

@@ -77,9 +77,7 @@ class Record:
         try:
             content = path.read_bytes()
         except OSError:
-            raise RecordError(
-                f"{path} is missing, though {self.path} lists it; restore it or run again"
-            ) from None
+            raise RecordError(f"{path} is missing, though {self.path} lists it; restore it or run again") from None
         if hashlib.sha256(content).hexdigest() != self.tables[name]["sha256"]:
             raise RecordError(
                 f"{path} is not the table that {self.path} recorded (checksum differs); restore it or run again"
@@ -130,24 +128,16 @@ def load_record(path: Path) -> Record:
     except (ValueError, OSError) as error:
         raise RecordError(f"{path} is damaged ({error}); delete it and run the chapter again") from None
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise RecordError(
-            f"{path} is not a record of this book (schema {SCHEMA!r} expected); remove the file"
-        )
+        raise RecordError(f"{path} is not a record of this book (schema {SCHEMA!r} expected); remove the file")
     if content.get("version") != VERSION:
         found = content.get("version")
-        raise RecordError(
-            f"{path} has schema version {found!r}, this program reads {VERSION}; update it or run again"
-        )
+        raise RecordError(f"{path} has schema version {found!r}, this program reads {VERSION}; update it or run again")
     for name, kind in _FIELDS.items():
         if not isinstance(content.get(name), kind):
-            raise RecordError(
-                f"{path} is damaged: {name!r} should be a {kind.__name__}; run the chapter again"
-            )
+            raise RecordError(f"{path} is damaged: {name!r} should be a {kind.__name__}; run the chapter again")
     for claim in content["claims"]:
         if not isinstance(claim, dict) or not claim.keys() >= _CLAIM:
-            raise RecordError(
-                f"{path} is damaged: a claim lacks some of {sorted(_CLAIM)}; run the chapter again"
-            )
+            raise RecordError(f"{path} is damaged: a claim lacks some of {sorted(_CLAIM)}; run the chapter again")
     for name, entry in content["tables"].items():
         described = isinstance(entry, dict) and entry.keys() >= {"file", "rows", "columns", "sha256"}
         if not described or not isinstance(entry["file"], str):

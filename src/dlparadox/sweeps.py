@@ -51,9 +51,7 @@ def sweep(
     """
     cells = [(dict(setting), int(seed)) for setting in settings for seed in seeds]
     if not cells:
-        raise ValueError(
-            f"nothing to run: {len(settings)} settings and {len(seeds)} seeds; give at least one of each"
-        )
+        raise ValueError(f"nothing to run: {len(settings)} settings and {len(seeds)} seeds; give at least one of each")
     digest = function_digest(function)
     keys = [_key(digest, setting, seed) for setting, seed in cells]
     if len(set(keys)) < len(keys):
@@ -105,9 +103,7 @@ def _read_cell(path: Path | None, key: str) -> dict[str, Any] | None:
     return cell if whole else None
 
 
-def _run_cell(
-    function: Experiment, setting: Setting, seed: int, key: str, path: Path | None
-) -> dict[str, Any]:
+def _run_cell(function: Experiment, setting: Setting, seed: int, key: str, path: Path | None) -> dict[str, Any]:
     start = time.perf_counter()
     with checkpointing(path.with_suffix(".checkpoint") if path else None):
         result = function(dict(setting), seed)
@@ -127,9 +123,7 @@ def _run_cell(
 def _scalar(value: Any) -> Any:
     if callable(item := getattr(value, "item", None)):
         return item()
-    raise TypeError(
-        f"an experiment returns rows of numbers, strings, booleans and None; got {type(value).__name__}"
-    )
+    raise TypeError(f"an experiment returns rows of numbers, strings, booleans and None; got {type(value).__name__}")
 
 
 def function_digest(function: Callable[..., Any]) -> str:

@@ -187,9 +187,7 @@ def outputs() -> list[list[Any]]:
         "alt": "Accuracy on random labels reaches one after fifty epochs.",
         "table": "runs",
     }
-    picture = new(
-        "display_data", {"image/svg+xml": svg(), "text/plain": "<figure>"}, metadata={"dlparadox": about}
-    )
+    picture = new("display_data", {"image/svg+xml": svg(), "text/plain": "<figure>"}, metadata={"dlparadox": about})
     frames = [f"data:image/png;base64,{PIXEL}"] * 3
     moving = player("learning", frames, ["epoch 0", "epoch 10", "epoch 50"], alt=about["alt"])
     moves = new("display_data", {"text/html": moving, "text/plain": about["alt"]},
@@ -212,11 +210,7 @@ def executed(text: str = TEXT) -> Any:
     cells = [cell for cell in jupytext.reads(text, fmt="md:myst").cells if cell.cell_type == "code"]
     ran = []
     for count, (cell, given) in enumerate(zip(cells, outputs(), strict=True), start=1):
-        ran.append(
-            nbformat.v4.new_code_cell(
-                cell.source, execution_count=count, metadata=cell.metadata, outputs=given
-            )
-        )
+        ran.append(nbformat.v4.new_code_cell(cell.source, execution_count=count, metadata=cell.metadata, outputs=given))
     injected = nbformat.v4.new_code_cell("# Parameters\nseed = 0", metadata={"tags": ["injected-parameters"]})
     return nbformat.v4.new_notebook(cells=[ran[0], injected, *ran[1:]])
 

@@ -169,14 +169,10 @@ def test_page_content(visit: Any, page: str) -> None:
     """Formulas are set, images are described, data can be downloaded."""
     opened = visit().open(page)
     body = opened.inner_text("article") if opened.query_selector("article") else ""
-    assert not re.search(r"\\\(|\\\[|\$\$|\{glue|\{cite|\{ref\}|\{doc\}|WARNING", body), (
-        "raw markup on the page"
-    )
+    assert not re.search(r"\\\(|\\\[|\$\$|\{glue|\{cite|\{ref\}|\{doc\}|WARNING", body), "raw markup on the page"
     if page.startswith(WITH_MATH):
         assert opened.locator("mjx-container").count() > 0
-    assert (
-        opened.locator("span.math:not(:has(mjx-container)), div.math:not(:has(mjx-container))").count() == 0
-    )
+    assert opened.locator("span.math:not(:has(mjx-container)), div.math:not(:has(mjx-container))").count() == 0
     for text in descriptions(opened):
         assert len(text) >= 15 and not HASH.search(text), f"image described as {text!r}"
     for address in opened.eval_on_selector_all("a[download]", "all => all.map(a => a.href)"):
@@ -245,9 +241,7 @@ def test_ledger_filters_and_sorts(visit: Any) -> None:
     opened.get_by_role("button", name="Verdict").click()
     order = [
         int(value)
-        for value in opened.eval_on_selector_all(
-            ".dlp-ledger tbody tr", "all => all.map(r => r.dataset.order)"
-        )
+        for value in opened.eval_on_selector_all(".dlp-ledger tbody tr", "all => all.map(r => r.dataset.order)")
     ]
     assert order == sorted(order)
 

@@ -11,7 +11,7 @@ from dlparadox.press.cards import duration, memory, plain_summary, seeds_text
 from dlparadox.press.errors import PageError
 from dlparadox.press.evidence import chapter_evidence, evidence
 from dlparadox.press.ledger import ledger_page
-from dlparadox.press.markup import bibliography, cited, measured_text, number, verdict_badge
+from dlparadox.press.markup import bibliography, cited, verdict_badge
 from dlparadox.press.scoreboard import scoreboard_fragment, scoreboard_svg
 from dlparadox.press.site import write_generated
 from dlparadox.press.status import status_page
@@ -157,29 +157,6 @@ def test_missing_record_names_the_chapter(project: Path) -> None:
         write_generated(project)
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1.0, "1"),
-        (0.10234, "0.1023"),
-        (-0.5, "−0.5"),
-        (3.1e-14, "3.1 × 10⁻¹⁴"),
-        (2.5e7, "2.5 × 10⁷"),
-        (None, "∞"),
-        (0.0, "0"),
-    ],
-)
-def test_number(value: float | None, text: str) -> None:
-    assert number(value) == text
-
-
-def test_measured_text_without_an_interval() -> None:
-    assert (
-        measured_text({"measured": [0.5], "mean": 0.5, "interval": [None, None]})
-        == "0.5, 1 seed, no interval"
-    )
-
-
 def test_unknown_verdict_is_an_error() -> None:
     with pytest.raises(PageError, match="unknown verdict 'maybe'"):
         verdict_badge("maybe")
@@ -187,9 +164,7 @@ def test_unknown_verdict_is_an_error() -> None:
 
 def test_citations_know_one_two_and_many_authors(project: Path) -> None:
     known = bibliography(project / "book" / "references.bib")
-    text = cited(
-        "higham2002; cover_hart1967; shalev-shwartz_ben-david2014, Chapter 26; zhang2017", known, page=None
-    )
+    text = cited("higham2002; cover_hart1967; shalev-shwartz_ben-david2014, Chapter 26; zhang2017", known, page=None)
     names = ["Higham (2002)", "Cover and Hart (1967)", "Shalev-Shwartz and Ben-David (2014), Chapter 26"]
     assert text == "; ".join([*names, "Zhang et al. (2017)"])
 
@@ -208,6 +183,4 @@ def test_costs_in_words() -> None:
 
 
 def test_plain_summary_is_one_line() -> None:
-    assert (
-        plain_summary("A *bold* `x` [link](y)\nand $n$ {doc}`that <there>`.") == "A bold x link and n that."
-    )
+    assert plain_summary("A *bold* `x` [link](y)\nand $n$ {doc}`that <there>`.") == "A bold x link and n that."

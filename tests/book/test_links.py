@@ -30,13 +30,8 @@ def test_without_a_repository_there_is_no_dead_button(project: Path) -> None:
 def test_with_a_repository_every_link_is_there(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPOSITORY_URL", URL + ".git")
     text = card(project)
-    assert (
-        "https://colab.research.google.com/github/someone/some-book/blob/gh-pages/notebooks/"
-        f"{SLUG}.ipynb" in text
-    )
-    assert (
-        "https://mybinder.org/v2/gh/someone/some-book/main?labpath=experiments%2Frandom-labels.ipynb" in text
-    )
+    assert f"https://colab.research.google.com/github/someone/some-book/blob/gh-pages/notebooks/{SLUG}.ipynb" in text
+    assert "https://mybinder.org/v2/gh/someone/some-book/main?labpath=experiments%2Frandom-labels.ipynb" in text
     assert f"{URL}/edit/main/experiments/random-labels.md" in text
     report = text.split(f'href="{URL}/issues/new?')[1].split('"')[0].replace("&amp;", "&")
     fields = parse_qs(urlsplit("?" + report).query)
@@ -59,9 +54,7 @@ def test_empty_address_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     assert repository() is None
 
 
-def test_download_installs_the_package_from_the_repository(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_installs_the_package_from_the_repository(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REPOSITORY_URL", URL)
     write_page(SLUG, project)
     notebook = download(project)
@@ -72,9 +65,7 @@ def test_download_installs_the_package_from_the_repository(
     assert all(not cell.outputs for cell in notebook.cells if cell.cell_type == "code")
 
 
-def test_download_without_a_repository_says_what_to_do(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_download_without_a_repository_says_what_to_do(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_page(SLUG, project)
     source = download(project).cells[0].source
     exec(source, {})  # the package is here, so nothing happens

@@ -67,9 +67,7 @@ def test_page_is_a_valid_notebook_with_card_first_and_run_record_last(project: P
 
 
 def test_summary_fills_in_numbers_and_citations(project: Path) -> None:
-    assert (
-        "It fits 100.0% of the random labels, as Zhang et al. (2017) saw." in page_of(project).cells[1].source
-    )
+    assert "It fits 100.0% of the random labels, as Zhang et al. (2017) saw." in page_of(project).cells[1].source
 
 
 def test_description_in_the_front_matter_is_preferred(project: Path) -> None:
@@ -78,9 +76,7 @@ def test_description_in_the_front_matter_is_preferred(project: Path) -> None:
 
 
 def test_prose_is_todays_and_outputs_are_matched_by_order(project: Path) -> None:
-    edit_text(
-        project, "Can a network fit labels that mean nothing?", "New words.\n\n## A new heading\n\nMore."
-    )
+    edit_text(project, "Can a network fit labels that mean nothing?", "New words.\n\n## A new heading\n\nMore.")
     page = page_of(project)
     assert "## A new heading" in text_of(page)
     check = next(cell for cell in page.cells if "chapter.check" in cell.source)
@@ -96,9 +92,7 @@ def test_machine_leaves_no_trace(project: Path) -> None:
     def trace(notebook: Any) -> None:
         notebook.metadata["papermill"] = {"output_path": str(project / "build")}
         notebook.cells[0].metadata["papermill"] = {"start_time": "2026-11-21T01:00:00"}
-        notebook.cells[0].outputs = [
-            nbformat.v4.new_output("stream", text=f"read {project.resolve()}/src/x.py")
-        ]
+        notebook.cells[0].outputs = [nbformat.v4.new_output("stream", text=f"read {project.resolve()}/src/x.py")]
 
     edit_run(project, trace)
     text = write_page(SLUG, project).read_text(encoding="utf-8")
@@ -112,11 +106,7 @@ def test_figure_is_described_and_leads_to_its_data(project: Path) -> None:
     html = html_of(page_of(project))
     assert f'role="img" fill="currentColor" aria-label="{FIGURE}"' in html
     assert '<a class="dlp-csv" href="../data/random-labels/quick/runs.csv" download>' in html
-    assert (
-        (project / "book/generated/files/data/random-labels/quick/runs.csv")
-        .read_text()
-        .startswith("seed,epochs")
-    )
+    assert (project / "book/generated/files/data/random-labels/quick/runs.csv").read_text().startswith("seed,epochs")
     assert "#0072b2" not in html and "var(--dlp-data-blue)" in html
     assert 'id="figure_1"' not in html and 'id="fits-figure_1"' in html
 
@@ -138,9 +128,7 @@ def as_png(notebook: Any) -> None:
 
 def test_png_becomes_a_file_with_its_description(project: Path) -> None:
     edit_run(project, as_png)
-    assert f'<img class="dlp-print" src="../figures/random-labels/fits.png" alt="{FIGURE}"' in html_of(
-        page_of(project)
-    )
+    assert f'<img class="dlp-print" src="../figures/random-labels/fits.png" alt="{FIGURE}"' in html_of(page_of(project))
     image = project / "book/generated/files/figures/random-labels/fits.png"
     assert image.read_bytes().startswith(b"\x89PNG")
 
@@ -170,9 +158,7 @@ def without_glue(notebook: Any) -> None:
 
 
 def with_error(notebook: Any) -> None:
-    error = nbformat.v4.new_output(
-        "error", ename="ValueError", evalue="corruption must lie in [0, 1]", traceback=[]
-    )
+    error = nbformat.v4.new_output("error", ename="ValueError", evalue="corruption must lie in [0, 1]", traceback=[])
     notebook.cells[-1].outputs.append(error)
 
 

@@ -83,10 +83,7 @@ def forgotten_chapter(root: Path) -> None:
     ids=lambda value: value.__name__ if callable(value) else "",
 )
 def test_failing_build_keeps_the_last_good_book(built: Path, damage, named: str) -> None:
-    kept = {
-        path: path.read_bytes()
-        for path in [built / "book/notation.md", built / f"book/chapters/{SLUG}.ipynb"]
-    }
+    kept = {path: path.read_bytes() for path in [built / "book/notation.md", built / f"book/chapters/{SLUG}.ipynb"]}
     good = built / "_build" / "html" / "notation.html"
     before = good.read_bytes()
     try:
@@ -99,9 +96,7 @@ def test_failing_build_keeps_the_last_good_book(built: Path, damage, named: str)
         (built / "experiments" / "forgotten.md").unlink(missing_ok=True)
     message = str(caught.value)
     assert named in message
-    assert (
-        str(built / "build" / "logs" / "book.log") in message and "The last good book is still at" in message
-    )
+    assert str(built / "build" / "logs" / "book.log") in message and "The last good book is still at" in message
     assert good.read_bytes() == before
 
 

@@ -1,5 +1,6 @@
 """A tiny fabricated publisher on 127.0.0.1: no test of the data sets needs a network."""
 
+import contextlib
 import dataclasses
 import gzip
 import hashlib
@@ -35,10 +36,8 @@ def server() -> Iterator[Server]:
                 self.wfile.flush()
                 state.halfway.set()
                 state.release.wait(30)
-            try:
+            with contextlib.suppress(OSError):  # the client was killed, as the test intends
                 self.wfile.write(body[half:])
-            except OSError:
-                pass  # the client was killed, as the test intends
 
         def log_message(self, *arguments: object) -> None:
             pass
@@ -92,9 +91,7 @@ def cifar10(root: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> dict
     """Content of a fabricated CIFAR-10 of two images per file; its archive is on /one/ and /two/."""
     random = np.random.default_rng(1)
     names = [*SOURCES["cifar10"].train, *SOURCES["cifar10"].test]
-    files = {
-        name: cifar(random.integers(0, 256, (2, 3, 32, 32)), random.integers(0, 10, 2)) for name in names
-    }
+    files = {name: cifar(random.integers(0, 256, (2, 3, 32, 32)), random.integers(0, 10, 2)) for name in names}
     sums = digests(files)
     archive = tar_gz(files)
     source = dataclasses.replace(

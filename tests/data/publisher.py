@@ -15,9 +15,7 @@ import numpy as np
 def idx(array: np.ndarray) -> bytes:
     """An idx file of unsigned bytes, written independently of the reader."""
     return (
-        bytes([0, 0, 8, array.ndim])
-        + struct.pack(f">{array.ndim}I", *array.shape)
-        + array.astype(np.uint8).tobytes()
+        bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.astype(np.uint8).tobytes()
     )
 
 

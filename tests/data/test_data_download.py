@@ -37,9 +37,7 @@ def child(name: str, root: Path) -> multiprocessing.Process:
     return process  # type: ignore[return-value]
 
 
-def test_download_into_the_published_layout(
-    mnist: dict[str, bytes], root: Path, capsys: pytest.CaptureFixture
-) -> None:
+def test_download_into_the_published_layout(mnist: dict[str, bytes], root: Path, capsys: pytest.CaptureFixture) -> None:
     assert load("mnist").published
     assert files(root) == {f"{name}.gz" for name in mnist}
     assert gzip.decompress((root / "mnist" / f"{IMAGES}.gz").read_bytes()) == mnist[IMAGES]
@@ -94,9 +92,7 @@ def test_a_bad_download_is_refused_and_leaves_nothing(
     assert files(root) == set()
 
 
-def test_no_network_says_what_to_do(
-    mnist: dict[str, bytes], root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_network_says_what_to_do(mnist: dict[str, bytes], root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     closed = dataclasses.replace(SOURCES["mnist"], mirrors=("http://127.0.0.1:9/",))
     monkeypatch.setitem(SOURCES, "mnist", closed)
     with pytest.raises(DataError) as caught:
@@ -110,9 +106,7 @@ def test_no_network_says_what_to_do(
 def test_no_network_for_cifar_names_archive_and_files(
     cifar10: dict[str, bytes], root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(
-        SOURCES, "cifar10", dataclasses.replace(SOURCES["cifar10"], mirrors=("http://127.0.0.1:9/",))
-    )
+    monkeypatch.setitem(SOURCES, "cifar10", dataclasses.replace(SOURCES["cifar10"], mirrors=("http://127.0.0.1:9/",)))
     with pytest.raises(DataError) as caught:
         load("cifar10")
     message = str(caught.value)
@@ -131,9 +125,7 @@ def test_a_server_error_is_named(mnist: dict[str, bytes], server: Server) -> Non
         load("mnist")
 
 
-def test_cifar_archive_is_unpacked_and_not_kept(
-    cifar10: dict[str, bytes], root: Path, server: Server
-) -> None:
+def test_cifar_archive_is_unpacked_and_not_kept(cifar10: dict[str, bytes], root: Path, server: Server) -> None:
     assert load("cifar10").published
     assert files(root) == set(cifar10)
     assert server.asked == ["/one/cifar-10-binary.tar.gz"]
@@ -199,9 +191,7 @@ def test_an_unpublished_file_is_not_replaced_by_a_download(cifar10: dict[str, by
 
 @needs_fork
 @quiet_fork
-def test_a_killed_download_leaves_nothing_that_passes(
-    mnist: dict[str, bytes], root: Path, server: Server
-) -> None:
+def test_a_killed_download_leaves_nothing_that_passes(mnist: dict[str, bytes], root: Path, server: Server) -> None:
     server.hang.add(f"/one/{IMAGES}.gz")
     process = child("mnist", root)
     assert server.halfway.wait(20)
@@ -247,8 +237,6 @@ def test_a_folder_that_cannot_be_written(
         raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr(download.pooch, "HTTPDownloader", lambda **keywords: refuse)
-    with pytest.raises(
-        DataError, match=f"cannot write to {root / 'mnist'}: {os.strerror(code)}.*DLPARADOX_DATA"
-    ):
+    with pytest.raises(DataError, match=f"cannot write to {root / 'mnist'}: {os.strerror(code)}.*DLPARADOX_DATA"):
         load("mnist")
     assert files(root) == set()

@@ -64,9 +64,7 @@ def test_loaded_tensors_belong_to_the_caller(mnist: dict[str, bytes], name: str)
     for tensor in tensors:
         tensor.zero_()
     again = load(name)
-    for tensor, original in zip(
-        (again.x_train, again.y_train, again.x_test, again.y_test), kept, strict=True
-    ):
+    for tensor, original in zip((again.x_train, again.y_train, again.x_test, again.y_test), kept, strict=True):
         assert torch.equal(tensor, original)
 
 
@@ -87,9 +85,7 @@ def test_all_samples_come_in_the_published_order(mnist: dict[str, bytes]) -> Non
 
 def test_cifar_batches_come_in_order_channels_first(cifar10: dict[str, bytes]) -> None:
     data = load("cifar10", dtype=torch.float64)
-    records = np.frombuffer(b"".join(cifar10[f"data_batch_{i}.bin"] for i in range(1, 6)), np.uint8).reshape(
-        -1, 3073
-    )
+    records = np.frombuffer(b"".join(cifar10[f"data_batch_{i}.bin"] for i in range(1, 6)), np.uint8).reshape(-1, 3073)
     np.testing.assert_array_equal(data.x_train.numpy(), records[:, 1:] / 255)
     assert data.y_train.tolist() == records[:, 0].tolist()
     assert (data.image_shape, data.x_test.shape) == ((3, 32, 32), (2, 3072))
@@ -137,9 +133,7 @@ def altered(content: bytes) -> bytes:
     return content[:-1] + bytes([content[-1] ^ 1])
 
 
-def test_altered_content_is_refused_with_both_checksums_and_the_remedy(
-    mnist: dict[str, bytes], root: Path
-) -> None:
+def test_altered_content_is_refused_with_both_checksums_and_the_remedy(mnist: dict[str, bytes], root: Path) -> None:
     name = "train-images-idx3-ubyte"
     fill(root / "mnist", mnist | {name: altered(mnist[name])})
     with pytest.raises(DataError) as caught:
@@ -158,9 +152,7 @@ def test_a_truncated_gz_is_refused_even_if_unpublished_content_is_allowed(
     path = root / "mnist" / "t10k-images-idx3-ubyte.gz"
     path.write_bytes(path.read_bytes()[:-9])
     expected = hashlib.sha256(mnist["t10k-images-idx3-ubyte"]).hexdigest()
-    with pytest.raises(
-        DataError, match=f"{path} is a truncated or damaged gzip stream.*{expected}.*Delete the file"
-    ):
+    with pytest.raises(DataError, match=f"{path} is a truncated or damaged gzip stream.*{expected}.*Delete the file"):
         load("mnist", allow_unpublished=allow)
 
 

@@ -21,17 +21,13 @@ def read_idx(content: bytes) -> NDArray[np.uint8]:
         ValueError: if the header is not that of an idx file of bytes, or the length does not match it.
     """
     if len(content) < 4 or content[0] or content[1] or content[2] != _UNSIGNED_BYTE:
-        raise ValueError(
-            f"not an idx file of unsigned bytes: it starts with {content[:4].hex(' ') or 'nothing'}"
-        )
+        raise ValueError(f"not an idx file of unsigned bytes: it starts with {content[:4].hex(' ') or 'nothing'}")
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise ValueError(f"the idx header needs {start} bytes; got {len(content)}")
     shape = struct.unpack(f">{content[3]}I", content[4:start])
     if len(content) != start + math.prod(shape):
-        raise ValueError(
-            f"an idx file of shape {shape} has {start + math.prod(shape)} bytes; got {len(content)}"
-        )
+        raise ValueError(f"an idx file of shape {shape} has {start + math.prod(shape)} bytes; got {len(content)}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -44,8 +40,6 @@ def read_cifar(content: bytes, pixels: int = 3 * 32 * 32) -> tuple[NDArray[np.ui
         ValueError: if the length is not a positive multiple of a record's.
     """
     if not content or len(content) % (1 + pixels):
-        raise ValueError(
-            f"a CIFAR-10 file is a sequence of records of {1 + pixels} bytes; got {len(content)} bytes"
-        )
+        raise ValueError(f"a CIFAR-10 file is a sequence of records of {1 + pixels} bytes; got {len(content)} bytes")
     records = np.frombuffer(content, np.uint8).reshape(-1, 1 + pixels)
     return records[:, 1:], records[:, 0]

@@ -125,15 +125,11 @@ def _part(name: str, source: Source, contents: list[Content]) -> tuple[Part, lis
         labels.append(y)
         if not content.published:
             count = f"{len(x):,} images" if len(x) else f"{len(y):,} labels"
-            notes.append(
-                f"{content.file}: content is not the published one (sha256 {content.sha256}, {count})"
-            )
+            notes.append(f"{content.file}: content is not the published one (sha256 {content.sha256}, {count})")
     x_all, y_all = np.concatenate(images), np.concatenate(labels).astype(np.int64)
     if not 0 < len(y_all) == len(x_all):
         files = " and ".join(content.file for content in contents)
-        raise DataError(
-            f"{name}: {files} hold {len(x_all)} images and {len(y_all)} labels; they must be as many"
-        )
+        raise DataError(f"{name}: {files} hold {len(x_all)} images and {len(y_all)} labels; they must be as many")
     if y_all.max() >= source.classes:
         raise DataError(f"{name}: labels must lie between 0 and {source.classes - 1}; got {y_all.max()}")
     return Part(torch.from_numpy(x_all), torch.from_numpy(y_all)), notes
@@ -148,7 +144,5 @@ def _arrays(source: Source, content: bytes) -> tuple[Bytes, Bytes]:
     if array.ndim == 1:
         return np.empty((0, pixels), np.uint8), array
     if array.shape[1:] != source.image_shape[1:]:
-        raise ValueError(
-            f"images of {source.image_shape[1:]} pixels expected; got an array of shape {array.shape}"
-        )
+        raise ValueError(f"images of {source.image_shape[1:]} pixels expected; got an array of shape {array.shape}")
     return array.reshape(-1, pixels), np.empty(0, np.uint8)

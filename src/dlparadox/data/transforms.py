@@ -10,9 +10,7 @@ __all__ = ["center_crop", "standardized"]
 
 def _require_images(x: Tensor) -> None:
     if x.ndim != 2 or not x.is_floating_point():
-        raise ValueError(
-            f"x must be a floating-point tensor of shape [n, d]; got {x.dtype} of shape {list(x.shape)}"
-        )
+        raise ValueError(f"x must be a floating-point tensor of shape [n, d]; got {x.dtype} of shape {list(x.shape)}")
 
 
 def standardized(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
@@ -46,9 +44,7 @@ def center_crop(
     _require_images(x)
     channels, height, width = image_shape
     if x.shape[1] != channels * height * width:
-        raise ValueError(
-            f"images of shape {image_shape} have {channels * height * width} values; got {x.shape[1]}"
-        )
+        raise ValueError(f"images of shape {image_shape} have {channels * height * width} values; got {x.shape[1]}")
     if not 1 <= size <= min(height, width):
         raise ValueError(f"size must lie between 1 and {min(height, width)}; got {size}")
     top, left = (height - size) // 2, (width - size) // 2

@@ -91,15 +91,11 @@ def run_record(chapter: Chapter) -> str:
     """The section that ends a page: what the numbers above were computed with."""
     records = dict(chapter.records())
     rows = [(name, *(_fact(record, name) for record in records.values())) for name in FACTS]
-    text = table(
-        ["", *(f"{profile} profile" for profile in records)], rows, label="Run record", css="dlp-record"
-    )
+    text = table(["", *(f"{profile} profile" for profile in records)], rows, label="Run record", css="dlp-record")
     note = ""
     if chapter.stale:
         changed = _names(chapter.stale)
-        note = (
-            f'<p class="dlp-stale">The paper-scale run is older than the code. Changed since: {changed}.</p>'
-        )
+        note = f'<p class="dlp-stale">The paper-scale run is older than the code. Changed since: {changed}.</p>'
     return "## Run record\n\nWhat the numbers on this page were computed with.\n\n" + raw(note + text)
 
 
@@ -127,18 +123,13 @@ def _fact(record: Record, name: str) -> str:
     if name == "Versions":
         return _list(f"{escape(package)} {escape(version)}" for package, version in versions(record).items())
     if name == "Data":
-        return (
-            _list(_data(data, about) for data, about in ran.get("data", {}).items()) or "made by the program"
-        )
+        return _list(_data(data, about) for data, about in ran.get("data", {}).items()) or "made by the program"
     if name == "Parameters":
-        return _list(
-            f"<code>{escape(key)} = {escape(value)}</code>" for key, value in record.parameters.items()
-        )
+        return _list(f"<code>{escape(key)} = {escape(value)}</code>" for key, value in record.parameters.items())
     files = (f"../data/{record.chapter}/{record.profile}/{table}.csv" for table in record.tables)
     sizes = zip(record.tables.items(), files, strict=True)
     return _list(
-        f'<a href="{href}" download>{escape(key)}.csv</a> ({about["rows"]} rows)'
-        for (key, about), href in sizes
+        f'<a href="{href}" download>{escape(key)}.csv</a> ({about["rows"]} rows)' for (key, about), href in sizes
     )
 
 
@@ -152,9 +143,7 @@ def _commit(ran: Mapping[str, Any]) -> str:
 def _data(name: str, about: Mapping[str, Any]) -> str:
     published = "" if about.get("published", True) else ", <strong>not the published content</strong>"
     note = f", {escape(about['note'])}" if about.get("note") else ""
-    return (
-        f"{escape(name)}{published}{note}, SHA-256 <code>{escape(str(about.get('sha256', ''))[:16])}…</code>"
-    )
+    return f"{escape(name)}{published}{note}, SHA-256 <code>{escape(str(about.get('sha256', ''))[:16])}…</code>"
 
 
 def _list(items: Any) -> str:

@@ -64,9 +64,7 @@ def _files(node: Mapping[str, Any], part: str) -> list[tuple[str, str]]:
 
 def book_chapters(root: Path) -> list[tuple[str, str]]:
     """Part and slug of every chapter in the table of contents."""
-    return [
-        (part, file.removeprefix(CHAPTERS)) for part, file in toc_entries(root) if file.startswith(CHAPTERS)
-    ]
+    return [(part, file.removeprefix(CHAPTERS)) for part, file in toc_entries(root) if file.startswith(CHAPTERS)]
 
 
 def evidence(root: Path) -> list[Chapter]:

@@ -56,24 +56,16 @@ def figure_name(output: Mapping[str, Any]) -> dict[str, Any] | None:
     if kinds[0] == "text/html" and "figure" not in about:
         return None
     if "figure" not in about:
-        raise PageError(
-            "an image without a description; show it with chapter.figure(name, figure, alt=..., data=...)"
-        )
+        raise PageError("an image without a description; show it with chapter.figure(name, figure, alt=..., data=...)")
     name, alt = about["figure"], str(about.get("alt", "")).strip()
     if not _NAME.fullmatch(name):
-        raise PageError(
-            f"the figure name {name!r} should be lower case with hyphens, for example 'time-to-fit'"
-        )
+        raise PageError(f"the figure name {name!r} should be lower case with hyphens, for example 'time-to-fit'")
     if len(alt) < 15:
-        raise PageError(
-            f"figure {name!r} is described as {alt!r}; alt should state its finding in one sentence"
-        )
+        raise PageError(f"figure {name!r} is described as {alt!r}; alt should state its finding in one sentence")
     return {**about, "alt": alt}
 
 
-def picture_html(
-    output: Mapping[str, Any], about: Mapping[str, Any], *, prefix: str, folder: Path, href: str
-) -> str:
+def picture_html(output: Mapping[str, Any], about: Mapping[str, Any], *, prefix: str, folder: Path, href: str) -> str:
     """The picture of a figure as HTML, with its description.
 
     Args:

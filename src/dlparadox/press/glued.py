@@ -43,9 +43,7 @@ def _text(data: Mapping[str, Any], prefix: str, name: str) -> str:
     if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
         text = text[1:-1]
     if text.strip() in _EMPTY:
-        raise PageError(
-            f"the glued value {name!r} is {text.strip() or 'empty'!r}; glue a finite number or a text"
-        )
+        raise PageError(f"the glued value {name!r} is {text.strip() or 'empty'!r}; glue a finite number or a text")
     return text
 
 
@@ -59,9 +57,7 @@ def check_glue(text: str, values: Mapping[str, str]) -> None:
     missing = sorted({name for name in used if "::" not in name and _bare(name, values) not in values})
     if missing:
         known = ", ".join(sorted(values)) or "nothing"
-        raise PageError(
-            f"the text uses {', '.join(map(repr, missing))}, which no cell glued; glued are: {known}"
-        )
+        raise PageError(f"the text uses {', '.join(map(repr, missing))}, which no cell glued; glued are: {known}")
 
 
 def filled(text: str, values: Mapping[str, str]) -> str:

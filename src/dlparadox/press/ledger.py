@@ -6,15 +6,14 @@ from typing import Any
 
 from dlparadox.press.evidence import Chapter
 from dlparadox.press.markup import (
-    VERDICTS,
     bibliography,
     cited,
     escape,
-    measured_text,
     raw,
     tally,
     verdict_badge,
 )
+from dlparadox.wording import MARKS, measured_text
 
 __all__ = ["claim_anchor", "ledger_page"]
 
@@ -70,10 +69,7 @@ def _only_at_paper_scale(chapter: Chapter) -> list[dict[str, Any]]:
 
 def _by_profile(chapter: Chapter, name: str) -> list[tuple[str, dict[str, Any]]]:
     return [
-        (profile, claim)
-        for profile, record in chapter.records()
-        for claim in record.claims
-        if claim["name"] == name
+        (profile, claim) for profile, record in chapter.records() for claim in record.claims if claim["name"] == name
     ]
 
 
@@ -110,7 +106,7 @@ def _small(content: str, css: str = "") -> str:
 
 def _row(chapter: Chapter, profile: str, claim: Mapping[str, Any], known: Mapping[str, str]) -> str:
     anchor = claim_anchor(chapter.slug, claim["name"], profile)
-    order = list(VERDICTS).index(claim["verdict"])
+    order = list(MARKS).index(claim["verdict"])
     cells = (
         _verdict(chapter, profile, claim),
         _published(claim, known),
@@ -153,11 +149,7 @@ def _controls(claim: Mapping[str, Any]) -> str:
     items = []
     for control in claim["controls"]:
         exact = len(control["measured"]) == 1 and bool(claim.get("deterministic"))
-        outcome = (
-            "fails, as it must"
-            if control["verdict"] == "not reproduced"
-            else f"{control['verdict']}: too weak"
-        )
+        outcome = "fails, as it must" if control["verdict"] == "not reproduced" else f"{control['verdict']}: too weak"
         numbers = escape(measured_text(control, exact=exact))
         items.append(f'<li>{escape(control["name"])}: {numbers}<span class="dlp-small">{outcome}</span></li>')
     return f'<ul class="dlp-plain">{"".join(items)}</ul>'

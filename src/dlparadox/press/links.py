@@ -40,9 +40,7 @@ def repository() -> Repository | None:
     return Repository(*match.groups())
 
 
-def chapter_links(
-    where: Repository, slug: str, profile: str, versions: dict[str, str]
-) -> list[tuple[str, str]]:
+def chapter_links(where: Repository, slug: str, profile: str, versions: dict[str, str]) -> list[tuple[str, str]]:
     """Label and address of what a reader can do with a chapter elsewhere.
 
     Args:
@@ -53,9 +51,7 @@ def chapter_links(
     """
     path = f"{where.owner}/{where.name}"
     colab = f"https://colab.research.google.com/github/{path}/blob/{PUBLISHED_BRANCH}/notebooks/{slug}.ipynb"
-    binder = f"https://mybinder.org/v2/gh/{path}/{BRANCH}?" + urlencode(
-        {"labpath": f"experiments/{slug}.ipynb"}
-    )
+    binder = f"https://mybinder.org/v2/gh/{path}/{BRANCH}?" + urlencode({"labpath": f"experiments/{slug}.ipynb"})
     return [
         ("Open in Colab", colab),
         ("Open in Binder", binder),

@@ -1,7 +1,6 @@
 """Pieces of HTML that several pages share: numbers, verdict marks, citations, tables."""
 
 import html
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -9,26 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from dlparadox.press.errors import PageError
+from dlparadox.wording import MARKS
 
 __all__ = [
-    "VERDICTS",
     "bibliography",
     "cited",
     "css_class",
     "escape",
     "mark",
-    "measured_text",
-    "number",
     "raw",
     "table",
     "tally",
     "verdict_badge",
 ]
 
-#: Verdict -> (mark, plural-free label). The mark's shape tells the verdict without its colour.
-VERDICTS = {"reproduced": "✔", "not reproduced": "✘", "inconclusive": "?", "void": "∅"}
 _KEY = re.compile(r"\b[a-z][a-z_-]*\d{4}[a-z]?\b")
-_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def escape(text: object) -> str:
@@ -48,53 +42,21 @@ def css_class(verdict: str) -> str:
 
 def mark(verdict: str) -> str:
     """The sign of a verdict, hidden from screen readers because the verdict's name stands beside it."""
-    return f'<span class="dlp-mark" aria-hidden="true">{VERDICTS[verdict]}</span>'
+    return f'<span class="dlp-mark" aria-hidden="true">{MARKS[verdict]}</span>'
 
 
 def verdict_badge(verdict: str) -> str:
     """A verdict as a coloured badge with its sign and its name."""
-    if verdict not in VERDICTS:
-        raise PageError(f"unknown verdict {verdict!r}; a verdict is one of {', '.join(VERDICTS)}")
+    if verdict not in MARKS:
+        raise PageError(f"unknown verdict {verdict!r}; a verdict is one of {', '.join(MARKS)}")
     return f'<span class="dlp-badge {css_class(verdict)}">{mark(verdict)} {verdict}</span>'
 
 
 def tally(claims: Iterable[Mapping[str, Any]]) -> str:
     """How many claims got each verdict, in words: ``3 reproduced, 1 void``."""
     verdicts = [claim["verdict"] for claim in claims]
-    counts = ((verdicts.count(verdict), verdict) for verdict in VERDICTS)
+    counts = ((verdicts.count(verdict), verdict) for verdict in MARKS)
     return ", ".join(f"{count} {verdict}" for count, verdict in counts if count) or "no claims"
-
-
-def number(value: float | None, decimals: int | None = None) -> str:
-    """A number as a reader writes it; ``None``, an infinite end, is ∞; tiny ones have a power of ten."""
-    if value is None:
-        return "∞"
-    if value and not 1e-3 <= abs(value) < 1e6:
-        digits, exponent = f"{value:.1e}".split("e")
-        return f"{digits} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
-    text = f"{value:.4g}" if decimals is None else f"{value:.{decimals}f}"
-    return text.replace("-", "−")
-
-
-def measured_text(measurement: Mapping[str, Any], *, exact: bool = False) -> str:
-    """Mean, interval and number of seeds of a claim or a control, to two digits of the interval's half width.
-
-    Args:
-        measurement: with keys ``measured``, ``mean``, ``interval`` (``None`` for an infinite end).
-        exact: a deterministic identity, which has no seeds.
-    """
-    low, high = measurement["interval"]
-    unit = f" {measurement['unit']}" if measurement.get("unit") else ""
-    if exact:
-        return f"{number(measurement['mean'])}{unit} (no randomness)"
-    n = len(measurement["measured"])
-    seeds = f"{n} seed{'s' if n != 1 else ''}"
-    if low is None or high is None:
-        return f"{number(measurement['mean'])}{unit}, {seeds}, no interval"
-    half = (high - low) / 2
-    decimals = min(6, max(0, 1 - math.floor(math.log10(half)))) if half > 0 else None
-    numbers = (number(value, decimals) for value in (measurement["mean"], low, high))
-    return "{}{unit} [{}, {}], {seeds}".format(*numbers, unit=unit, seeds=seeds)
 
 
 @lru_cache(maxsize=8)
@@ -110,13 +72,7 @@ def _author_year(entry: Any) -> str:
     names = [name.replace("{", "").replace("}", "") for name in names]
     if not names:
         raise PageError(f"the reference {entry.key!r} has no author; add one to references.bib")
-    who = (
-        names[0]
-        if len(names) == 1
-        else f"{names[0]} and {names[1]}"
-        if len(names) == 2
-        else f"{names[0]} et al."
-    )
+    who = names[0] if len(names) == 1 else f"{names[0]} and {names[1]}" if len(names) == 2 else f"{names[0]} et al."
     return f"{who} ({entry.fields.get('year', 'n.d.')})"
 
 
@@ -136,9 +92,7 @@ def cited(source: str, known: Mapping[str, str], *, page: str | None, html: bool
     def replaced(match: re.Match[str]) -> str:
         key = match.group()
         if key not in known:
-            raise PageError(
-                f"the source {source!r} cites {key!r}, which references.bib does not have; add it there"
-            )
+            raise PageError(f"the source {source!r} cites {key!r}, which references.bib does not have; add it there")
         label = escape(known[key])
         return label if page is None else f'<a href="{page}#cite-1-{key.replace("_", "-")}">{label}</a>'
 
@@ -150,9 +104,7 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]], *, label: str, css
     header = "".join(f'<th scope="col">{cell}</th>' for cell in head)
     lines = []
     for first, *others in rows:
-        lines.append(
-            f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>"
-        )
+        lines.append(f'<tr><th scope="row">{first}</th>' + "".join(f"<td>{cell}</td>" for cell in others) + "</tr>")
     return (
         f'<div class="dlp-scroll" role="region" aria-label="{escape(label)}" tabindex="0">\n'
         f'<table class="table dlp-table {css}">\n<thead><tr>{header}</tr></thead>\n<tbody>\n'

@@ -68,9 +68,7 @@ def merged(source: Any, executed: Any, chapter: Chapter, root: Path) -> Any:
         root: the project's folder, cut from outputs that name it.
     """
     ran = [
-        cell
-        for cell in executed.cells
-        if cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", [])
+        cell for cell in executed.cells if cell.cell_type == "code" and INJECTED not in cell.metadata.get("tags", [])
     ]
     code = [cell for cell in source.cells if cell.cell_type == "code"]
     if len(code) != len(ran):
@@ -115,9 +113,7 @@ def _summary(source: Any) -> str:
     starts = ("#", "`", ":", "$", "|", "-", "(", "%", "!", "<")
     paragraph = next((block for block in blocks if block and not block.startswith(starts)), "")
     if not paragraph:
-        raise PageError(
-            "nothing says what the chapter shows; add `description:` to the front matter of its text"
-        )
+        raise PageError("nothing says what the chapter shows; add `description:` to the front matter of its text")
     return paragraph
 
 
@@ -148,9 +144,7 @@ def _is_progress(output: Any) -> bool:
 def _output(output: Any, figures: PageFigures, root: Path) -> Any:
     """One output as the page shows it; a figure becomes HTML with its description and a link to its data."""
     if output.output_type == "error":
-        raise PageError(
-            f"a cell ended with {output.ename}: {output.evalue}; repair it and run the chapter again"
-        )
+        raise PageError(f"a cell ended with {output.ename}: {output.evalue}; repair it and run the chapter again")
     if output.output_type == "stream":
         return nbformat.v4.new_output("stream", name="stdout", text=_without_paths(output.text, root))
     if "scrapbook" in output.metadata:

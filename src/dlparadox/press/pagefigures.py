@@ -36,11 +36,7 @@ class PageFigures:
         self.folder = root / "book" / "generated" / "files" / "figures" / chapter.slug
         self.found: dict[str, tuple[Any, dict[str, Any], str | None]] = {}
         for output in (output for cell in cells for output in cell.outputs):
-            if (
-                "data" not in output
-                or "scrapbook" in output.metadata
-                or (about := figure_name(output)) is None
-            ):
+            if "data" not in output or "scrapbook" in output.metadata or (about := figure_name(output)) is None:
                 continue
             if about["figure"] in self.found:
                 raise PageError(f"two figures are called {about['figure']!r}; rename one")
@@ -62,9 +58,7 @@ class PageFigures:
     def html(self, name: str) -> str:
         """A figure where the code shows it: picture, caption if it has one, link to its data."""
         about, csv = self.found[name][1:]
-        caption = (
-            f'<span class="dlp-caption">{escape(about["caption"])}</span> ' if about.get("caption") else ""
-        )
+        caption = f'<span class="dlp-caption">{escape(about["caption"])}</span> ' if about.get("caption") else ""
         below = f"<figcaption>{caption}{csv_link(csv)}</figcaption>" if caption or csv else ""
         return f'<figure class="dlp-figure" id="figure-{name}">{self._picture(name, name)}{below}</figure>'
 
@@ -86,9 +80,7 @@ class PageFigures:
         name = match["name"]
         if name not in self.found or match["slug"] != self.chapter.slug:
             known = ", ".join(sorted(self.found)) or "none"
-            raise PageError(
-                f"the text shows the figure {name!r}, which the run did not make; it made: {known}"
-            )
+            raise PageError(f"the text shows the figure {name!r}, which the run did not make; it made: {known}")
         options, caption = _parted(match["body"])
         picture = self._picture(name, f"text-{name}", options.get("alt"))
         before = f'<figure class="dlp-figure">{picture}<figcaption>'

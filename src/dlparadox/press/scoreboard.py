@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from dlparadox.press.evidence import Chapter
 from dlparadox.press.ledger import claim_anchor
-from dlparadox.press.markup import VERDICTS, css_class, escape, raw, table, tally
+from dlparadox.press.markup import css_class, escape, raw, table, tally
+from dlparadox.wording import MARKS
 
 __all__ = ["scoreboard_fragment", "scoreboard_svg"]
 
@@ -53,11 +54,7 @@ def _names(chapter: Chapter) -> list[str]:
 
 def _description(chapters: Sequence[Chapter]) -> str:
     parts = [f"{chapter.title}: {tally(chapter.quick.claims)}" for chapter in chapters]
-    parts += [
-        f"{chapter.title}, paper scale: {tally(chapter.paper.claims)}"
-        for chapter in chapters
-        if chapter.paper
-    ]
+    parts += [f"{chapter.title}, paper scale: {tally(chapter.paper.claims)}" for chapter in chapters if chapter.paper]
     return "Scoreboard of all claims. " + ". ".join(parts) + "."
 
 
@@ -109,11 +106,11 @@ def _legend(y: int, wide: bool) -> tuple[str, int]:
     parts = []
     across = 165
     per_line = 4 if wide else 2
-    for index, verdict in enumerate(VERDICTS):
+    for index, verdict in enumerate(MARKS):
         x, line = 12 + (index % per_line) * across, y + 14 + (index // per_line) * 30
         parts.append(_mark(verdict, x, line, verdict))
         parts.append(f'<text x="{x + 19}" y="{line + 5}" fill="currentColor" font-size="14">{verdict}</text>')
-    return "".join(parts), y + 30 * (-(-len(VERDICTS) // per_line)) + 4
+    return "".join(parts), y + 30 * (-(-len(MARKS) // per_line)) + 4
 
 
 def scoreboard_fragment(chapters: Iterable[Chapter]) -> str:
@@ -131,9 +128,7 @@ def scoreboard_fragment(chapters: Iterable[Chapter]) -> str:
         )
         for chapter in chapters
     ]
-    listed = table(
-        ("Chapter", "Quick profile", "Paper scale"), rows, label="Scoreboard as a table", css="dlp-score"
-    )
+    listed = table(("Chapter", "Quick profile", "Paper scale"), rows, label="Scoreboard as a table", css="dlp-score")
     between = "The same as a table; each claim leads to its line in the ledger."
     return f"{raw(picture)}\n\n{between}\n\n{raw(listed)}\n"
 
@@ -142,7 +137,7 @@ def _claims(chapter: Chapter, profile: str) -> str:
     record = dict(chapter.records())[profile]
     items = [
         f'<li class="{css_class(claim["verdict"])}"><span class="dlp-mark" aria-hidden="true">'
-        f"{VERDICTS[claim['verdict']]}</span> "
+        f"{MARKS[claim['verdict']]}</span> "
         f'<a href="generated/ledger.html#{claim_anchor(chapter.slug, claim["name"], profile)}">'
         f"{escape(claim['name'])}</a>"
         f'<span class="dlp-verdict-name">, {claim["verdict"]}</span></li>'

@@ -99,31 +99,21 @@ def _run_jupyter_book(root: Path, fresh: Path) -> tuple[int, str]:
 
 def _problems(output: str) -> list[str]:
     lines = [line.strip() for line in output.splitlines()]
-    return list(
-        dict.fromkeys(line for line in lines if _PROBLEM.search(line) and "warnings treated" not in line)
-    )
+    return list(dict.fromkeys(line for line in lines if _PROBLEM.search(line) and "warnings treated" not in line))
 
 
 def _missing_pages(built: Path, root: Path) -> list[str]:
     files = [file for _, file in toc_entries(root)] + ["index", "search"]
-    missing = [
-        f"the page {file}.html was not built" for file in files if not (built / f"{file}.html").is_file()
-    ]
-    chapters = {path.stem for path in (root / "experiments").glob("*.md")} - {
-        slug for _, slug in book_chapters(root)
-    }
-    return missing + [
-        f"the chapter {slug} is not in book/_toc.yml; add it there" for slug in sorted(chapters)
-    ]
+    missing = [f"the page {file}.html was not built" for file in files if not (built / f"{file}.html").is_file()]
+    chapters = {path.stem for path in (root / "experiments").glob("*.md")} - {slug for _, slug in book_chapters(root)}
+    return missing + [f"the chapter {slug} is not in book/_toc.yml; add it there" for slug in sorted(chapters)]
 
 
 def _report(problems: list[str], log: Path, target: Path) -> str:
     shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN])
     more = f"\n  and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
     kept = (
-        f"The last good book is still at {target / 'index.html'}."
-        if target.exists()
-        else "There is no earlier book."
+        f"The last good book is still at {target / 'index.html'}." if target.exists() else "There is no earlier book."
     )
     return f"the book was not built:\n{shown}{more}\nThe whole log: {log}\n{kept}"
 

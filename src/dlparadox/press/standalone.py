@@ -52,9 +52,7 @@ def standalone_notebook(source: Any, values: Mapping[str, str], references: Mapp
             metadata = {"tags": cell.metadata.tags} if cell.metadata.get("tags") else {}
             new = nbformat.v4.new_code_cell(cell.source, metadata=metadata, id=f"cell-{index}")
         else:
-            new = nbformat.v4.new_markdown_cell(
-                plain_markdown(cell.source, values, references), id=f"cell-{index}"
-            )
+            new = nbformat.v4.new_markdown_cell(plain_markdown(cell.source, values, references), id=f"cell-{index}")
         cells.append(new)
     kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
     return nbformat.v4.new_notebook(cells=cells, metadata=kernel)

@@ -32,9 +32,7 @@ def status_page(chapters: Iterable[Chapter]) -> str:
     quick = [record for _, profile, record in runs if profile == "quick"]
     total = sum(_seconds(record) for record in quick)
     most = max((float(record.provenance.get("peak_memory_mib") or 0) for record in quick), default=0.0)
-    sentence = (
-        f"All quick runs together took **{duration(total)}**, each at most **{memory(most)}** of memory.\n\n"
-    )
+    sentence = f"All quick runs together took **{duration(total)}**, each at most **{memory(most)}** of memory.\n\n"
     costs = table(
         ("Chapter", "Profile", "Verdicts", "Time", "Memory", "Device", "Threads", "Seeds", "Up to date"),
         (_cost_row(chapter, profile, record) for chapter, profile, record in runs),

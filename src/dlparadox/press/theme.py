@@ -14,9 +14,7 @@ _FONT_HINT = re.compile(r'\s*<link rel="preload" as="font"[^>]*>')
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx: undo what the theme's companion extension for Thebe would put on every page."""
     for listeners in app.events.listeners.values():
-        listeners[:] = [
-            item for item in listeners if getattr(item.handler, "__module__", "") != "sphinx_thebe"
-        ]
+        listeners[:] = [item for item in listeners if getattr(item.handler, "__module__", "") != "sphinx_thebe"]
     styles = app.registry.css_files
     styles[:] = [item for item in styles if "thebe" not in item[0]]
     app.connect("build-finished", _tidy_pages)
