@@ -183,7 +183,7 @@ def test_the_four_verdicts() -> None:
 
 
 @pytest.mark.parametrize("measured", [[1.0] * 3, [0.0] * 3, [0.9, 1.1]])
-@pytest.mark.parametrize("control", [[1.0] * 3, [0.9, 1.1], [0.5]])
+@pytest.mark.parametrize("control", [[1.0] * 3, [0.9, 1.1], 1.0])
 def test_a_control_that_does_not_fail_makes_any_claim_void(measured: list[float], control: list[float]) -> None:
     claim = checked(measured, equals(1.0, because=WHY), control={"fails": 0.0, "passes": control})
     assert claim.verdict == "void"
@@ -194,6 +194,10 @@ def test_a_control_that_does_not_fail_makes_any_claim_void(measured: list[float]
 def test_one_seed_proves_nothing_but_an_identity_needs_none() -> None:
     claim = checked([1.0], equals(1.0, because=WHY))
     assert claim.verdict == "inconclusive" and not claim.deterministic
+    blind = checked([1.0] * 3, equals(1.0, because=WHY), control={"one seed": [0.5]})
+    assert blind.verdict == "inconclusive"
+    both = checked([1.0] * 3, equals(1.0, because=WHY), control={"one seed": [0.5], "passes": [1.0] * 3})
+    assert both.verdict == "void"
     identity = checked(1.0, equals(1.0, because=WHY))
     assert identity.verdict == "reproduced" and identity.deterministic
     assert identity.interval == (1.0, 1.0)

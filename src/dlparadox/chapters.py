@@ -263,13 +263,9 @@ def card(claim: claims.Claim) -> str:
     for control in claim.controls:
         exact = len(control.measured) == 1 and control.interval[0] == control.interval[1]
         text = measured_text(asdict(control), exact=exact)
-        failed = control.verdict == "not reproduced"
-        rows.append(
-            (
-                "Control",
-                f"{control.name}: {text} — {'fails, as it must' if failed else 'does not fail: the check says nothing'}",
-            )
-        )
+        fails = control.verdict == "not reproduced"
+        comment = "fails, as it must" if fails else "does not fail: the check says nothing"
+        rows.append(("Control", f"{control.name}: {text} — {comment}"))
     rows.append(("Source", claim.source))
     if claim.note:
         rows.append(("Why", claim.note))

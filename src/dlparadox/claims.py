@@ -2,7 +2,8 @@
 
 A verdict compares the two-sided 95 % Student interval over seeds with a region fixed beforehand: inside it is
 *reproduced*, outside it *not reproduced*, across its edge *inconclusive*. A claim whose negative control does not
-fail the same check is *void*: then the check says nothing.
+fail the same check is *void*: then the check says nothing. A single seed has no interval, so it settles nothing,
+neither for the claim nor for its control: *inconclusive*.
 """
 
 import math
@@ -206,7 +207,6 @@ def check(
         raise ValueError(f"claim {name!r} has no control; a check that cannot fail says nothing")
     values, mean, interval, exact = _summary(name, measured)
     controls = tuple(_control(name, label, given, expect) for label, given in control.items())
-    failed = all(item.verdict == "not reproduced" for item in controls)
     return Claim(
         name=name,
         statement=statement,
@@ -218,9 +218,17 @@ def check(
         interval=interval,
         controls=controls,
         deterministic=exact,
-        verdict=expect.verdict(interval) if failed else "void",
+        verdict=_judged(expect.verdict(interval), controls),
         note=note,
     )
+
+
+def _judged(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
+    """The verdict of a claim in the light of its controls."""
+    settled = [control for control in controls if not math.isinf(control.interval[0])]
+    if any(control.verdict != "not reproduced" for control in settled):
+        return "void"
+    return verdict if len(settled) == len(controls) else "inconclusive"
 
 
 def _control(claim: str, label: str, measured: Measured, expect: Region) -> Control:

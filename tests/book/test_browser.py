@@ -145,6 +145,16 @@ def unreachable(page: Any) -> list[str]:
     )
 
 
+def beheaded(page: Any) -> list[str]:
+    """What begins left of its scrolling box, where nobody can scroll to."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('div.math > *, .dlp-plot > *, pre > *')].filter(e => {
+          const [inner, outer] = [e, e.parentElement].map(box => box.getBoundingClientRect().left);
+          return e.parentElement.scrollLeft === 0 && inner < outer - 1;
+        }).map(e => e.outerHTML.slice(0, 120))"""
+    )
+
+
 @pytest.mark.parametrize("page", pages() or ["intro.html"])
 def test_page_is_quiet_accessible_and_fits(visit: Any, page: str) -> None:
     """No console message, foreign request, serious axe finding, sideways scrolling; any theme and width."""
@@ -159,6 +169,7 @@ def test_page_is_quiet_accessible_and_fits(visit: Any, page: str) -> None:
         found = findings(opened)
         found += [f"too wide: {element}" for element in too_wide(opened)]
         found += [f"no keyboard: {element}" for element in unreachable(opened)]
+        found += [f"cut off on the left: {element}" for element in beheaded(opened)]
         problems += [f"{theme}, {viewport['width']} px: {problem}" for problem in found]
     problems += here.problems
     assert not problems, "\n".join(problems)
