@@ -230,7 +230,7 @@ def test_a_function_may_say_that_it_was_not_run() -> None:
         raise NotRun("mlp-3")
 
     for arguments in ({"measured": absent}, {"measured": 1.0, "control": {"c": absent}}):
-        with pytest.raises(NotRun, match="mlp-3"):
+        with pytest.raises(NotRun, match="mlp-3|no control"):
             checked(**{"expect": equals(1.0, because=WHY), **arguments})
 
 
@@ -277,3 +277,13 @@ def test_claims_as_json() -> None:
         "verdict": "not reproduced",
     }
     assert content["verdict"] == "inconclusive" and content["deterministic"] is False
+
+
+def test_a_control_that_was_not_run_is_left_out_unless_it_is_the_only_one() -> None:
+    def unrun() -> float:
+        raise NotRun("slow")
+
+    claim = checked([1.0] * 3, equals(1.0, because=WHY), control={"slow": unrun, "fails": 0.0})
+    assert [control.name for control in claim.controls] == ["fails"] and claim.verdict == "reproduced"
+    with pytest.raises(NotRun, match="no control"):
+        checked([1.0] * 3, equals(1.0, because=WHY), control={"slow": unrun})

@@ -6,6 +6,7 @@ fail the same check is *void*: then the check says nothing. A single seed has no
 neither for the claim nor for its control: *inconclusive*.
 """
 
+import contextlib
 import math
 import numbers
 import statistics
@@ -201,12 +202,12 @@ def check(
 
     Raises:
         ValueError: for no control, no values, or values that are not finite.
-        NotRun: if a function that measures raises it.
+        NotRun: if what the claim measures, or every one of its controls, was not run under this profile.
     """
     if not control:
         raise ValueError(f"claim {name!r} has no control; a check that cannot fail says nothing")
     values, mean, interval, exact = _summary(name, measured)
-    controls = tuple(_control(name, label, given, expect) for label, given in control.items())
+    controls = _controls(name, control, expect)
     return Claim(
         name=name,
         statement=statement,
@@ -229,6 +230,17 @@ def _judged(verdict: Verdict, controls: Sequence[Control]) -> Verdict:
     if any(control.verdict != "not reproduced" for control in settled):
         return "void"
     return verdict if len(settled) == len(controls) else "inconclusive"
+
+
+def _controls(claim: str, control: Mapping[str, Measured], expect: Region) -> tuple[Control, ...]:
+    """The controls that this profile runs: at least one."""
+    found = []
+    for label, measured in control.items():
+        with contextlib.suppress(NotRun):
+            found.append(_control(claim, label, measured, expect))
+    if not found:
+        raise NotRun(f"no control of claim {claim!r} was run: {sorted(control)}")
+    return tuple(found)
 
 
 def _control(claim: str, label: str, measured: Measured, expect: Region) -> Control:
