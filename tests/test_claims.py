@@ -230,7 +230,7 @@ def test_a_function_may_say_that_it_was_not_run() -> None:
         raise NotRun("mlp-3")
 
     for arguments in ({"measured": absent}, {"measured": 1.0, "control": {"c": absent}}):
-        with pytest.raises(NotRun, match="mlp-3|no control"):
+        with pytest.raises(NotRun, match=r"mlp-3|no control"):
             checked(**{"expect": equals(1.0, because=WHY), **arguments})
 
 
