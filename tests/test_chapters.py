@@ -359,3 +359,19 @@ def test_a_chapter_away_from_its_project(chapter: Chapter, monkeypatch: pytest.M
     record = load_record(home / "results" / "slug" / "record.json")
     assert record.title == "slug"
     assert [record.provenance[name] for name in ("commit", "dirty", "digest")] == [None, None, None]
+
+
+def test_cards_of_the_committed_record(
+    chapter: Chapter, shown: Shown, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chapter.recorded_cards("it")
+    assert shown == []  # there is no record yet
+    monkeypatch.setenv("DLPARADOX_RESULTS", str(home / "experiments" / "records"))
+    paper = open_chapter("slug", {**SCOPE, "profile": "paper"}, width=integer(1))
+    claim(paper, measured=[0.5, 0.25, 0.5, 0.25], control={"none": 0.0})
+    paper.save()
+    chapter.recorded_cards("it", "not in the record")
+    [(bundle, metadata)] = shown
+    assert metadata == {"dlparadox": {"card": "it"}}
+    assert 'aria-label="Claim it, paper profile: not reproduced"' in bundle["text/html"]
+    assert "0.38 [0.15, 0.60], 4 seeds" in bundle["text/html"]

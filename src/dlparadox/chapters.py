@@ -8,7 +8,6 @@ import numbers
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -116,10 +115,20 @@ class Chapter:
     def cards(self, *names: str) -> None:
         """Show the cards of the named claims, or of all claims that have not been shown yet."""
         for name in names or [name for name in self.claims if name not in self._shown]:
-            claim = self.claims[name]
             self._shown.add(name)
-            bundle = {"text/html": card(claim), "text/plain": f"{claim.name}: {claim.statement}"}
-            display(bundle, raw=True, metadata={"dlparadox": {"card": name}})
+            self._show_card(self.claims[name].as_json())
+
+    def recorded_cards(self, *names: str, profile: str = "paper") -> None:
+        """Show the cards of the named claims from the committed record, those that it has."""
+        record = self.recorded(profile)
+        found = {claim["name"]: claim for claim in record.claims} if record else {}
+        for name in names:
+            if name in found:
+                self._show_card(found[name], f"{profile} profile")
+
+    def _show_card(self, claim: Mapping[str, Any], where: str = "") -> None:
+        bundle = {"text/html": card(claim, where), "text/plain": f"{claim['name']}: {claim['statement']}"}
+        display(bundle, raw=True, metadata={"dlparadox": {"card": claim["name"]}})
 
     def figure(
         self, name: str, figure: Any, *, alt: str, data: str, form: str = "svg", profile: str | None = None
@@ -252,30 +261,26 @@ def _image(figure: Any, form: str) -> dict[str, Any]:
     raise ValueError(f"form must be 'svg' or 'png'; got {form!r}")
 
 
-def card(claim: claims.Claim) -> str:
-    """The card of a claim as HTML."""
-    record = asdict(claim)
+def card(claim: Mapping[str, Any], where: str = "") -> str:
+    """The card of a claim, given as in a record, as HTML; ``where`` names a run other than the page's own."""
     rows = [
-        ("Paper", claim.published or "no number given"),
-        ("Ours", measured_text(record, exact=claim.deterministic)),
-        ("Accepted", f"{claim.region.text} — {claim.region.because}"),
+        ("Paper", claim["published"] or "no number given"),
+        ("Ours", measured_text(claim, exact=claim["deterministic"])),
+        ("Accepted", f"{claim['region']['text']} — {claim['region']['because']}"),
     ]
-    for control in claim.controls:
-        exact = len(control.measured) == 1 and control.interval[0] == control.interval[1]
-        text = measured_text(asdict(control), exact=exact)
-        fails = control.verdict == "not reproduced"
+    for control in claim["controls"]:
+        exact = len(control["measured"]) == 1 and control["interval"][0] == control["interval"][1] is not None
+        fails = control["verdict"] == "not reproduced"
         comment = "fails, as it must" if fails else "does not fail: the check says nothing"
-        rows.append(("Control", f"{control.name}: {text} — {comment}"))
-    rows.append(("Source", claim.source))
-    if claim.note:
-        rows.append(("Why", claim.note))
+        rows.append(("Control", f"{control['name']}: {measured_text(control, exact=exact)} — {comment}"))
+    rows.append(("Source", claim["source"]))
+    if claim["note"]:
+        rows.append(("Why", claim["note"]))
     body = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in rows)
-    kind = claim.verdict.replace(" ", "-")
-    label = html.escape(f"Claim {claim.name}: {claim.verdict}")
+    verdict, name = claim["verdict"], html.escape(claim["name"] + (f", {where}" if where else ""))
     return (
-        f'<div class="dlp-card dlp-{kind}" role="group" aria-label="{label}">'
-        f'<p class="dlp-verdict"><span class="dlp-mark" aria-hidden="true">{MARKS[claim.verdict]}</span> '
-        f"{claim.verdict}"
-        f" <code>{html.escape(claim.name)}</code></p>"
-        f'<p class="dlp-statement">{html.escape(claim.statement)}</p><dl>{body}</dl></div>'
+        f'<div class="dlp-card dlp-{verdict.replace(" ", "-")}" role="group" aria-label="Claim {name}: {verdict}">'
+        f'<p class="dlp-verdict"><span class="dlp-mark" aria-hidden="true">{MARKS[verdict]}</span> {verdict}'
+        f" <code>{name}</code></p>"
+        f'<p class="dlp-statement">{html.escape(claim["statement"])}</p><dl>{body}</dl></div>'
     )

@@ -2,8 +2,8 @@
 
 For signs s drawn uniformly from {-1, +1}^n, it is R = E_s sup_h (1/n) sum_i s_i h(x_i): how well the class can follow
 coin flips. For such a class and the 0-1 loss, with probability 1 - delta the test error is at most the training error
-plus R plus 3 sqrt(log(2/delta) / (2n)) (Bartlett & Mendelson 2002, Theorems 5 and 11; in this form Mohri, Rostamizadeh &
-Talwalkar 2018, Theorem 3.5). So R = 1 makes the bound say nothing.
+plus R plus 3 sqrt(log(2/delta) / (2n)) (Bartlett & Mendelson 2002, Theorems 5 and 11; in this form Mohri,
+Rostamizadeh & Talwalkar 2018, Theorem 3.5). So R = 1 makes the bound say nothing.
 """
 
 import math
