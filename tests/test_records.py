@@ -268,3 +268,10 @@ def test_a_killed_writer_leaves_one_record_or_the_other(tmp_path: Path) -> None:
         writer.join()
         found = load_record(path)
         pd.testing.assert_frame_equal(found.table("runs"), tables(int(found.title.split()[-1]), rows=300)["runs"])
+
+
+def test_texts_stay_texts(tmp_path: Path) -> None:
+    table = pd.DataFrame({"inputs": ["true", "true"], "code": ["007", "1e3"], "redraw": [True, False], "x": [0.5, 1.0]})
+    loaded = load_record(write_record(record(), tmp_path, {"runs": table})).table("runs")
+    assert loaded["inputs"].tolist() == ["true", "true"] and loaded["code"].tolist() == ["007", "1e3"]
+    assert loaded["redraw"].dtype == bool and loaded["x"].tolist() == [0.5, 1.0]

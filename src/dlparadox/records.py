@@ -65,7 +65,9 @@ class Record:
         """
         if name not in self.tables:
             raise RecordError(f"{self.path} has no table {name!r}; it has {', '.join(self.tables) or 'none'}")
-        return pd.read_csv(io.BytesIO(self._verified(name)))
+        # Texts are named in the record, since a column of "true" would otherwise come back as booleans.
+        texts = {column: str for column in self.tables[name].get("texts", ())}
+        return pd.read_csv(io.BytesIO(self._verified(name)), dtype=texts)
 
     def verify(self) -> None:
         """Check that every table is there and unaltered."""
@@ -98,7 +100,14 @@ def write_record(record: Record, folder: Path, tables: Mapping[str, pd.DataFrame
         # A new content gets a new name, so that the tables of an earlier record stay whole until it is replaced.
         file = f"{name}.{checksum[:8]}.csv"
         write_text(folder / file, text)
-        listed[name] = {"file": file, "rows": len(table), "columns": list(table.columns), "sha256": checksum}
+        texts = [column for column in table.columns if pd.api.types.is_string_dtype(table[column])]
+        listed[name] = {
+            "file": file,
+            "rows": len(table),
+            "columns": list(table.columns),
+            "texts": texts,
+            "sha256": checksum,
+        }
     content = {
         "schema": SCHEMA,
         "version": VERSION,
