@@ -32,7 +32,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"widht": 3},
         ValueError,
-        "unknown parameter 'widht'; did you mean 'width'?; this chapter has device, lr, n_seeds",
+        "unknown parameter 'widht' (did you mean 'width'?); this chapter has device, lr, n_seeds",
     ),
     ({"zzz": 3}, ValueError, "unknown parameter 'zzz'; this chapter has device"),
     ({"width": True}, TypeError, "width must be a whole number; got True (bool)"),
@@ -54,7 +54,7 @@ WRONG: list[tuple[dict[str, Any], type[Exception], str]] = [
     (
         {"profile": "papre"},
         ValueError,
-        "profile must be one of quick, paper; got 'papre'; did you mean 'paper'?",
+        "profile must be one of quick, paper; got 'papre' (did you mean 'paper'?)",
     ),
     ({"profile": 1}, ValueError, "profile must be one of quick, paper; got 1"),
     ({"device": "gpu"}, ValueError, "device must be cpu, cuda, cuda:<number> or mps; got 'gpu'"),

@@ -150,4 +150,4 @@ def validated(scope: Mapping[str, Any], kinds: Mapping[str, Kind]) -> dict[str, 
 
 def _meant(value: Any, known: Any) -> str:
     close = difflib.get_close_matches(str(value), list(known), n=1)
-    return f"; did you mean {close[0]!r}?" if close else ""
+    return f" (did you mean {close[0]!r}?)" if close else ""
