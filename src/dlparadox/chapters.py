@@ -17,7 +17,7 @@ from IPython.display import display
 
 from dlparadox import claims, parameters, provenance, records, sweeps
 from dlparadox.parameters import choice, flag, integer, list_of, real, text
-from dlparadox.wording import MARKS, measured_text
+from dlparadox.wording import css_class, mark, measured_text
 
 __all__ = ["Chapter", "VerdictLine", "choice", "flag", "integer", "list_of", "open_chapter", "real", "text"]
 
@@ -279,8 +279,8 @@ def card(claim: Mapping[str, Any], where: str = "") -> str:
     body = "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in rows)
     verdict, name = claim["verdict"], html.escape(claim["name"] + (f", {where}" if where else ""))
     return (
-        f'<div class="dlp-card dlp-{verdict.replace(" ", "-")}" role="group" aria-label="Claim {name}: {verdict}">'
-        f'<p class="dlp-verdict"><span class="dlp-mark" aria-hidden="true">{MARKS[verdict]}</span> {verdict}'
+        f'<div class="dlp-card {css_class(verdict)}" role="group" aria-label="Claim {name}: {verdict}">'
+        f'<p class="dlp-verdict">{mark(verdict)} {verdict}'
         f" <code>{name}</code></p>"
         f'<p class="dlp-statement">{html.escape(claim["statement"])}</p><dl>{body}</dl></div>'
     )

@@ -4,11 +4,21 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["MARKS", "measured_text", "number"]
+__all__ = ["MARKS", "css_class", "mark", "measured_text", "number"]
 
 #: Verdict -> sign. Its shape tells the verdict without its colour.
 MARKS = {"reproduced": "✔", "not reproduced": "✘", "inconclusive": "?", "void": "∅"}
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def css_class(verdict: str) -> str:
+    """CSS class of a verdict, for example ``dlp-not-reproduced``."""
+    return "dlp-" + verdict.replace(" ", "-")
+
+
+def mark(verdict: str) -> str:
+    """The sign of a verdict, hidden from screen readers because the verdict's name stands beside it."""
+    return f'<span class="dlp-mark" aria-hidden="true">{MARKS[verdict]}</span>'
 
 
 def number(value: float | None, decimals: int | None = None) -> str:

@@ -9,7 +9,7 @@ from dlparadox.press.links import chapter_links, repository
 from dlparadox.press.markup import escape, raw, table, tally
 from dlparadox.records import Record
 
-__all__ = ["duration", "memory", "opening_card", "plain_summary", "run_record", "seeds_text", "versions"]
+__all__ = ["duration", "memory", "opening_card", "plain_summary", "run_record", "run_seconds", "seeds_text", "versions"]
 
 #: Rows of the run record.
 FACTS = (
@@ -76,15 +76,16 @@ def opening_card(chapter: Chapter, summary: str) -> str:
 def _costs(record: Record) -> list[tuple[str, str]]:
     ran = record.provenance
     return [
-        ("Time", _time(ran)),
+        ("Time", duration(run_seconds(record))),
         ("Memory", memory(float(ran.get("peak_memory_mib") or 0))),
         ("Seeds", seeds_text(ran.get("seeds", []))),
     ]
 
 
-def _time(ran: Mapping[str, Any]) -> str:
-    """Wall time; what an interrupted run had done before is part of the cost."""
-    return duration(float(ran.get("seconds") or 0) + float(ran.get("resumed_seconds") or 0))
+def run_seconds(record: Record) -> float:
+    """Seconds that a run took; what an interrupted one had done before is part of the cost."""
+    ran = record.provenance
+    return float(ran.get("seconds") or 0) + float(ran.get("resumed_seconds") or 0)
 
 
 def run_record(chapter: Chapter) -> str:
@@ -110,7 +111,7 @@ def _fact(record: Record, name: str) -> str:
     simple = {
         "Commit": _commit(ran),
         "Code digest": f"<code>{escape(digest['total'][:12])}</code>" if digest else "not recorded",
-        "Wall time": _time(ran),
+        "Wall time": duration(run_seconds(record)),
         "Peak memory": memory(float(ran.get("peak_memory_mib") or 0)),
         "Device": escape(ran.get("device", "?")),
         "Threads": escape(ran.get("threads", "?")),

@@ -14,7 +14,6 @@ from dlparadox.records import Record, RecordError, load_record
 __all__ = ["Chapter", "book_chapters", "chapter_evidence", "evidence", "toc_entries"]
 
 CHAPTERS = "chapters/"
-PROFILES = ("quick", "paper")
 
 
 @dataclass(frozen=True)

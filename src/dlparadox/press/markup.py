@@ -8,14 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from dlparadox.press.errors import PageError
-from dlparadox.wording import MARKS
+from dlparadox.wording import MARKS, css_class, mark
 
 __all__ = [
     "bibliography",
     "cited",
-    "css_class",
     "escape",
-    "mark",
     "raw",
     "table",
     "tally",
@@ -33,16 +31,6 @@ def escape(text: object) -> str:
 def raw(content: str) -> str:
     """A MyST block that puts HTML on the page as it is."""
     return f"`````{{raw}} html\n{content}\n`````"
-
-
-def css_class(verdict: str) -> str:
-    """CSS class of a verdict, for example ``dlp-not-reproduced``."""
-    return "dlp-" + verdict.replace(" ", "-")
-
-
-def mark(verdict: str) -> str:
-    """The sign of a verdict, hidden from screen readers because the verdict's name stands beside it."""
-    return f'<span class="dlp-mark" aria-hidden="true">{MARKS[verdict]}</span>'
 
 
 def verdict_badge(verdict: str) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 
 from dlparadox.press.evidence import Chapter
 from dlparadox.press.ledger import claim_anchor
-from dlparadox.press.markup import css_class, escape, raw, table, tally
-from dlparadox.wording import MARKS
+from dlparadox.press.markup import escape, raw, table, tally
+from dlparadox.wording import MARKS, css_class, mark
 
 __all__ = ["scoreboard_fragment", "scoreboard_svg"]
 
@@ -136,8 +136,7 @@ def scoreboard_fragment(chapters: Iterable[Chapter]) -> str:
 def _claims(chapter: Chapter, profile: str) -> str:
     record = dict(chapter.records())[profile]
     items = [
-        f'<li class="{css_class(claim["verdict"])}"><span class="dlp-mark" aria-hidden="true">'
-        f"{MARKS[claim['verdict']]}</span> "
+        f'<li class="{css_class(claim["verdict"])}">{mark(claim["verdict"])} '
         f'<a href="generated/ledger.html#{claim_anchor(chapter.slug, claim["name"], profile)}">'
         f"{escape(claim['name'])}</a>"
         f'<span class="dlp-verdict-name">, {claim["verdict"]}</span></li>'

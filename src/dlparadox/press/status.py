@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dlparadox.press.cards import duration, memory, seeds_text, versions
+from dlparadox.press.cards import duration, memory, run_seconds, seeds_text, versions
 from dlparadox.press.evidence import Chapter
 from dlparadox.press.markup import escape, raw, table, tally
 from dlparadox.records import Record
@@ -30,7 +30,7 @@ def status_page(chapters: Iterable[Chapter]) -> str:
     """
     runs = [(chapter, profile, record) for chapter in chapters for profile, record in chapter.records()]
     quick = [record for _, profile, record in runs if profile == "quick"]
-    total = sum(_seconds(record) for record in quick)
+    total = sum(run_seconds(record) for record in quick)
     most = max((float(record.provenance.get("peak_memory_mib") or 0) for record in quick), default=0.0)
     sentence = f"All quick runs together took **{duration(total)}**, each at most **{memory(most)}** of memory.\n\n"
     costs = table(
@@ -51,11 +51,6 @@ def status_page(chapters: Iterable[Chapter]) -> str:
     )
 
 
-def _seconds(record: Record) -> float:
-    ran = record.provenance
-    return float(ran.get("seconds") or 0) + float(ran.get("resumed_seconds") or 0)
-
-
 def _head(chapter: Chapter, profile: str) -> tuple[str, str]:
     return f'<a href="../chapters/{chapter.slug}.html">{escape(chapter.short_title)}</a>', profile
 
@@ -68,7 +63,7 @@ def _cost_row(chapter: Chapter, profile: str, record: Record) -> tuple[str, ...]
     return (
         *_head(chapter, profile),
         tally(record.claims),
-        duration(_seconds(record)),
+        duration(run_seconds(record)),
         memory(float(ran.get("peak_memory_mib") or 0)),
         escape(ran.get("device", "?")),
         escape(ran.get("threads", "?")),
