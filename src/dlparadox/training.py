@@ -29,7 +29,8 @@ class Schedule:
     Attributes:
         epochs: passes over the data, at most.
         lr: step size of the first epoch.
-        batch_size: samples per step.
+        batch_size: samples per step; the last step of an epoch takes what is left, and a single sample left over joins
+            the step before it (batch normalization has no variance of one sample).
         momentum: heavy-ball momentum of SGD.
         decay: factor on the step size after each epoch.
         weight_decay: coefficient c of the penalty c/2 |w|² whose gradient is added to the loss's.
@@ -58,7 +59,8 @@ class Epoch:
     """State of a network at the end of an epoch (epoch 0: before the first step), measured without dropout or noise.
 
     ``loss`` is the mean cross-entropy of the training batches in nats as they were met during the epoch (at epoch 0: of
-    the untrained network on all of them); accuracies lie in [0, 1]; ``test_accuracy`` is None without test data.
+    the untrained network on all of them, as it predicts); accuracies lie in [0, 1]; ``test_accuracy`` is None without
+    test data.
     """
 
     epoch: int
@@ -80,6 +82,17 @@ def accuracy(model: nn.Module, x: Float[Tensor, "n d"], y: Int[Tensor, " n"], *,
     )
     model.train(training)
     return hits / len(x)
+
+
+@torch.no_grad()
+def _mean_loss(model: nn.Module, x: Tensor, y: Tensor, *, batch_size: int = 4096) -> float:
+    """Mean cross-entropy in nats without dropout, noise, or any change to what a normalization keeps."""
+    training = model.training
+    model.eval()
+    pieces = zip(x.split(batch_size), y.split(batch_size), strict=True)
+    total = sum(cross_entropy(model(a), b, reduction="sum") for a, b in pieces)
+    model.train(training)
+    return float(total) / len(x)
 
 
 def fit(
@@ -125,8 +138,8 @@ def fit(
     while not _finished(history, schedule):
         epoch = history[-1].epoch + 1
         labels = relabel(epoch) if relabel else y
-        loss = _pass(model, optimizer, x, labels, schedule, generator, epoch)
-        history.append(_measure(model, x, labels, test, history[-1], loss, schedule.batch_size))
+        loss, steps = _pass(model, optimizer, x, labels, schedule, generator, epoch)
+        history.append(_measure(model, x, labels, test, history[-1], loss, steps))
         if report:
             report(history[-1])
         if checkpoint and time.monotonic() - saved >= checkpoint_seconds:
@@ -158,14 +171,14 @@ def _pass(
     schedule: Schedule,
     generator: torch.Generator,
     epoch: int,
-) -> float:
-    """One pass over the data in a fresh order; returns the mean loss of its batches."""
+) -> tuple[float, int]:
+    """One pass over the data in a fresh order; returns the mean loss of its batches and the number of steps."""
     lr = schedule.lr * schedule.decay ** (epoch - 1)
     for group in optimizer.param_groups:
         group["lr"] = lr
     total = torch.zeros((), device=x.device)
-    order = torch.randperm(len(x), generator=generator).to(x.device)
-    for batch in order.split(schedule.batch_size):
+    batches = _batches(torch.randperm(len(x), generator=generator).to(x.device), schedule.batch_size)
+    for batch in batches:
         loss = cross_entropy(model(x[batch]), y[batch])
         optimizer.zero_grad()
         loss.backward()
@@ -176,7 +189,16 @@ def _pass(
         raise Divergence(
             f"the training loss is {mean} in epoch {epoch} at step size {lr:g}; use a smaller step size (lr)"
         )
-    return mean
+    return mean, len(batches)
+
+
+def _batches(order: Int[Tensor, " n"], batch_size: int) -> list[Int[Tensor, " b"]]:
+    """The samples of an epoch in batches; a last one of a single sample, which batch normalization cannot normalize,
+    joins the batch before it."""
+    batches = list(order.split(batch_size))
+    if batch_size > 1 and len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _measure(
@@ -186,16 +208,12 @@ def _measure(
     test: tuple[Tensor, Tensor] | None,
     before: Epoch | None = None,
     loss: float | None = None,
-    batch_size: int = 1,
+    steps: int = 0,
 ) -> Epoch:
-    if loss is None:
-        with torch.no_grad():
-            pieces = zip(x.split(4096), y.split(4096), strict=True)
-            loss = float(sum(cross_entropy(model(a), b, reduction="sum") for a, b in pieces)) / len(x)
     return Epoch(
         epoch=before.epoch + 1 if before else 0,
-        steps=before.steps + -(-len(x) // batch_size) if before else 0,
-        loss=loss,
+        steps=before.steps + steps if before else 0,
+        loss=_mean_loss(model, x, y) if loss is None else loss,
         train_accuracy=accuracy(model, x, y),
         test_accuracy=accuracy(model, *test) if test else None,
     )
@@ -234,7 +252,7 @@ def _resume(
         state = torch.load(path, weights_only=True, map_location=next(model.parameters()).device)
     except Exception:  # a damaged checkpoint costs time, never a result
         return None
-    if state.get("config") != config:
+    if not isinstance(state, dict) or state.get("config") != config:
         return None
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
