@@ -13,9 +13,9 @@ from dlparadox.digests import (
     chapter_digest,
     code_cells,
     imported_modules,
-    module_digests,
     normalized,
     text_digest,
+    used_code,
 )
 
 CODE = '''
@@ -139,36 +139,155 @@ def package(tmp_path: Path) -> Path:
     return folder
 
 
+def used(source: Path, module: str, name: str = "*") -> dict[str, str]:
+    return used_code([(f"dlparadox.{module}", name)], source)
+
+
 def test_digests_follow_imports(package: Path) -> None:
-    names = set(module_digests({"dlparadox.training"}, package))
-    assert names == {"dlparadox.training", "dlparadox.files"}
-    assert "dlparadox.seeding" in module_digests({"dlparadox.labels"}, package)
-    assert set(module_digests({"dlparadox.bounds.rademacher"}, package)) == {
-        "dlparadox.bounds", "dlparadox.bounds.rademacher"
-    }  # fmt: skip
-    assert {"dlparadox.data", "dlparadox.data.sets", "dlparadox.data.raw"} <= set(
-        module_digests({"dlparadox.data"}, package)
-    )
+    assert set(used(package, "training")) == {"dlparadox.training", "dlparadox.files"}
+    assert set(used(package, "training", "fit")) == {"dlparadox.training", "dlparadox.files"}
+    assert set(used(package, "training", "accuracy")) == {"dlparadox.training"}
+    assert "dlparadox.seeding" in used(package, "labels")
+    assert {"dlparadox.data", "dlparadox.data.sets", "dlparadox.data.raw"} <= set(used(package, "data", "load"))
 
 
 def test_a_digest_changes_with_the_module_alone(package: Path) -> None:
-    before = module_digests({"dlparadox.labels"}, package)
+    before = used(package, "labels")
     assert list(before) == sorted(before)
     path = package / "seeding.py"
-    path.write_text(path.read_text() + "\nX = 1\n")
-    after = module_digests({"dlparadox.labels"}, package)
+    path.write_text(path.read_text().replace("return ", "return None or "))
+    after = used(package, "labels")
     assert {name for name in before if before[name] != after[name]} == {"dlparadox.seeding"}
 
 
 def test_modules_that_import_each_other(tmp_path: Path) -> None:
     (tmp_path / "a.py").write_text("import dlparadox.b")
     (tmp_path / "b.py").write_text("import dlparadox.a")
-    assert set(module_digests({"dlparadox.a"}, tmp_path)) == {"dlparadox.a", "dlparadox.b"}
+    assert set(used(tmp_path, "a")) == {"dlparadox.a", "dlparadox.b"}
 
 
 def test_a_module_that_is_not_there() -> None:
     with pytest.raises(ModuleNotFoundError, match=r"no module 'dlparadox\.nothing' in"):
-        module_digests({"dlparadox.nothing"})
+        used_code([("dlparadox.nothing", "*")])
+
+
+MODULES = {
+    "engine": """
+'''Engine.'''
+from math import cos, sin
+from dlparadox.parts import bolt, nut as screw
+from dlparadox import gears
+__all__ = ["run"]
+LIMIT = 3
+OTHER = 4
+SIZES: dict[str, int] = {}
+def run(x):
+    '''Run.'''
+    return step(x) if x < LIMIT else screw(x)
+def step(x):
+    return Wheel(sin(x)).turn()
+class Wheel:
+    def turn(self):
+        return local(self)
+def local(wheel):
+    from dlparadox.parts import washer
+    return washer
+def unused(x):
+    return cos(OTHER) + bolt(x) + gears.big
+def registry(function):
+    SIZES[function.__name__] = 1
+    return function
+@registry
+def registered():
+    return hidden()
+def hidden():
+    return 5
+print("at import", end="")
+""",
+    "parts": """
+ODD = 7
+def bolt(x):
+    return ODD
+def nut(x):
+    return 2
+washer = 1
+STATE = {}
+STATE['a'] = 1
+""",
+    "gears": """
+big = 1
+small = 2
+if big:
+    huge = 3
+""",
+}
+
+#: Edit -> (module, old, new, the modules whose part in ``engine.run`` changes)
+PARTS: dict[str, tuple[str, str, str, set[str]]] = {
+    "a used function": ("engine", "step(x) if", "step(x + 1) if", {"engine"}),
+    "a function used by a used one": ("engine", "Wheel(sin(x))", "Wheel(x)", {"engine"}),
+    "a method of a used class": ("engine", "local(self)", "local(None)", {"engine"}),
+    "a used constant": ("engine", "LIMIT = 3", "LIMIT = 5", {"engine"}),
+    "where a used name comes from": ("engine", "from math import cos, sin", "from numpy import cos, sin", {"engine"}),
+    "another name behind a used one": ("engine", "nut as screw", "bolt as screw", {"engine", "parts"}),
+    "an unused function": ("engine", "cos(OTHER) +", "", set()),
+    "an unused constant": ("engine", "OTHER = 4", "OTHER = 5", set()),
+    "an unused import": ("engine", "import cos, sin", "import tan as cos, sin", set()),
+    "a new function": ("engine", "LIMIT = 3", "LIMIT = 3\ndef new():\n    return 1", set()),
+    "the list of public names": ("engine", '["run"]', '["run", "step"]', set()),
+    "what runs at import": ("engine", '"at import"', '"at the import"', {"engine"}),
+    "a decorator of the package": ("engine", "= 1\n    return function", "= 2\n    return function", {"engine"}),
+    "a registered function": ("engine", "return hidden()", "return 1", {"engine"}),
+    "what a registered function uses": ("engine", "return 5", "return 6", {"engine"}),
+    "a name that is renamed at its import": ("parts", "return 2", "return 3", {"parts"}),
+    "a name imported inside a function": ("parts", "washer = 1", "washer = 2", {"parts"}),
+    "an unused name elsewhere": ("parts", "ODD = 7", "ODD = 8", set()),
+    "an assignment into something": ("parts", "STATE['a'] = 1", "STATE['a'] = 2", {"parts"}),
+    "what that assignment changes": ("parts", "STATE = {}", "STATE = {'b': 1}", {"parts"}),
+    "a definition in a module imported for another": ("gears", "small = 2", "small = 3", set()),
+    "a condition in a module imported for another": ("gears", "huge = 3", "huge = 4", {"gears"}),
+}
+
+
+@pytest.mark.parametrize(("module", "old", "new", "changed"), PARTS.values(), ids=PARTS)
+def test_only_what_is_used_of_a_module_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str, old: str, new: str, changed: set[str]
+) -> None:
+    monkeypatch.setattr(digests, "SOURCE", tmp_path)  # where a name may turn out to be a submodule
+    monkeypatch.setattr(digests._path, "__defaults__", (tmp_path,))
+    for name, text in MODULES.items():
+        (tmp_path / f"{name}.py").write_text(text)
+    digests.imported_names.cache_clear()
+    digests._statements.cache_clear()
+    before = used(tmp_path, "engine", "run")
+    path = tmp_path / f"{module}.py"
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    after = used(tmp_path, "engine", "run")
+    names = {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+    assert names == {f"dlparadox.{name}" for name in changed}
+    digests.imported_names.cache_clear()
+    digests._statements.cache_clear()
+
+
+def test_a_name_that_no_definition_binds_counts_as_the_whole_module(tmp_path: Path) -> None:
+    (tmp_path / "a.py").write_text("def known():\n    return 1\n")
+    before = used(tmp_path, "a", "made_at_run_time")
+    (tmp_path / "a.py").write_text("def known():\n    return 2\n")
+    assert used(tmp_path, "a", "made_at_run_time") != before
+
+
+def test_what_a_parent_package_runs_at_its_import_counts(tmp_path: Path) -> None:
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "__init__.py").write_text("import os\nos.environ['X'] = '1'\ndef f():\n    return 1\n")
+    (tmp_path / "p" / "q.py").write_text("def g():\n    return 1\n")
+    before = used(tmp_path, "p.q", "g")
+    assert set(before) == {"dlparadox.p", "dlparadox.p.q"}
+    path = tmp_path / "p" / "__init__.py"
+    path.write_text(path.read_text().replace("return 1", "return 2"))
+    assert used(tmp_path, "p.q", "g") == before
+    path.write_text(path.read_text().replace("'1'", "'2'"))
+    assert used(tmp_path, "p.q", "g").keys() == before.keys() and used(tmp_path, "p.q", "g") != before
 
 
 CHAPTER = """
@@ -262,7 +381,7 @@ def test_which_modules_a_chapters_digest_sees(
 ) -> None:
     before = [total(chapter, package, record=flag) for flag in (False, True)]
     path = package / f"{module}.py"
-    path.write_text(path.read_text() + "\nNEW = 1\n")
+    path.write_text(path.read_text() + "\nprint('NEW', end='')\n")
     after = [total(chapter, package, record=flag) for flag in (False, True)]
     assert [a != b for a, b in zip(before, after, strict=True)] == [run, record]
 

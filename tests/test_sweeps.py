@@ -320,16 +320,22 @@ def test_the_key_changes_with_a_module_of_the_package(
     run = define(BASE)
     copy = tmp_path / "package"
     shutil.copytree(digests.SOURCE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(sweeps, "module_digests", partial(digests.module_digests, source=copy))
+    monkeypatch.setattr(sweeps, "used_code", partial(digests.used_code, source=copy))
     before = function_digest(run)
-    labels, seeding = copy / "labels.py", copy / "seeding.py"  # labels imports seeding
-    for path in (labels, seeding):
-        source = path.read_text()
-        path.write_text("# a comment\n" + source)
+    labels = copy / "labels.py"
+    source = labels.read_text()
+    for harmless in ("# a comment\n" + source, source + "\ndef added(): return 1\n"):
+        labels.write_text(harmless)
         assert function_digest(run) == before
-        path.write_text(source + "\nNEW = 1\n")
-        assert function_digest(run) != before
-        path.write_text(source)
+    labels.write_text(source.replace("return ", "return None or "))
+    assert function_digest(run) != before
+    labels.write_text(source)
+    seeding = copy / "seeding.py"  # labels imports it, but not for what is used here
+    seeding.write_text(seeding.read_text().replace("return ", "return None or "))
+    assert function_digest(run) == before
+    seeding.write_text(seeding.read_text() + "\nprint(end='')\n")
+    assert function_digest(run) != before
+    shutil.copy(digests.SOURCE / "seeding.py", seeding)
     (copy / "plotting.py").write_text("NEW = 1")
     assert function_digest(run) == before
 

@@ -39,7 +39,10 @@ def same(one: nn.Module, other: nn.Module) -> bool:
 
 
 def plain_loop(model: nn.Module, x: Tensor, y: Tensor, plan: Schedule, stream: torch.Generator) -> list[float]:
-    """The textbook loop, with formulas instead of an optimizer: v <- mu v + g + c w, w <- w - lr v."""
+    """The textbook loop, with formulas instead of an optimizer: v <- mu v + g + c w, w <- w - lr v.
+
+    A sample left over would be a batch of its own here; no plan of the tests leaves one.
+    """
     velocity = [torch.zeros_like(parameter) for parameter in model.parameters()]
     losses = []
     for epoch in range(plan.epochs):
@@ -249,6 +252,49 @@ def test_measuring_accuracy_does_not_train() -> None:
     accuracy(model, *problem())
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert model.training
+
+
+def normalized_network() -> nn.Sequential:
+    """Batch normalization of one value per sample and channel: what a single sample cannot be normalized by."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Unflatten(1, (6, 1, 1)), nn.BatchNorm2d(6), nn.Flatten(), nn.Linear(6, 3))
+
+
+def test_the_first_loss_is_measured_without_training() -> None:
+    x, y = problem()
+    model, twin = normalized_network(), normalized_network().eval()
+    states: list[dict[str, Tensor]] = []
+
+    def relabel(epoch: int) -> Tensor:
+        states.append({name: value.clone() for name, value in model.state_dict().items()})
+        return y
+
+    history = fit(model, x, y, schedule(epochs=1), generator=generator(0, "order"), relabel=relabel)
+    assert all(torch.equal(value, states[0][name]) for name, value in twin.state_dict().items())
+    assert history[0].loss == pytest.approx(float(cross_entropy(twin(x), y).detach()), rel=1e-6)
+    dropping = nn.Sequential(nn.Linear(6, 3), nn.Dropout(0.9999))
+    with torch.no_grad():
+        clean = float(cross_entropy(dropping[0](x), y))
+    assert fit(dropping, x, y, schedule(epochs=1), generator=generator(0, "o"))[0].loss == pytest.approx(clean)
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(9, [9]), (17, [8, 9]), (18, [8, 8, 2]), (8, [8]), (1, [1])])
+def test_a_sample_left_over_joins_the_batch_before_it(n: int, sizes: list[int]) -> None:
+    x, y = problem(n)
+    met: list[int] = []
+
+    class Spy(nn.Linear):
+        def forward(self, batch: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                met.append(len(batch))
+            return super().forward(batch)
+
+    history = fit(Spy(6, 3), x, y, schedule(epochs=1), generator=generator(0, "order"))
+    assert met == sizes
+    assert history[1].steps == len(sizes)
+    if n > 1:
+        trained = fit(normalized_network(), x, y, schedule(epochs=2), generator=generator(0, "order"))
+        assert len(trained) == 3
 
 
 def test_accuracy_by_hand() -> None:

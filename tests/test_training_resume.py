@@ -90,6 +90,15 @@ def test_no_checkpoint_before_its_time(tmp_path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    "content", [[1, 2], torch.zeros(3), None, {"config": 1}], ids=["list", "tensor", "none", "dict"]
+)
+def test_a_file_of_another_kind_is_ignored(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "run.checkpoint"
+    torch.save(content, path)
+    assert_same(run("mlp-1", path), run("mlp-1", None))
+
+
 @pytest.mark.parametrize("damage", ["empty", "half", "text", "flipped"])
 def test_a_damaged_checkpoint_is_ignored(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "run.checkpoint"

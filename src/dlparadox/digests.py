@@ -9,6 +9,7 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ __all__ = [
     "chapter_digest",
     "code_cells",
     "imported_modules",
-    "module_digests",
+    "imported_names",
     "normalized",
     "text_digest",
+    "used_code",
 ]
 
 PACKAGE = "dlparadox"
@@ -44,7 +46,11 @@ def text_digest(text: str) -> str:
 @cache
 def normalized(source: str) -> str:
     """The syntax tree of ``source`` as text: comments, docstrings, layout and positions dropped."""
-    tree = ast.parse(_without_magics(source))
+    return _dump(ast.parse(_without_magics(source)))
+
+
+def _dump(tree: ast.AST) -> str:
+    """The normal form of a tree, which loses its docstrings on the way."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
@@ -67,28 +73,42 @@ def _without_magics(source: str) -> str:
 
 
 @cache
-def imported_modules(source: str) -> frozenset[str]:
-    """Submodules of this package that ``source`` imports directly, for example ``{"dlparadox.training"}``.
+def imported_names(source: str) -> frozenset[tuple[str, str]]:
+    """What ``source`` imports from this package: pairs of a submodule and a name in it, or ``"*"`` for all of it.
 
     Raises:
         RootImportError: if the package root itself is imported.
     """
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(_without_magics(source))):
+    return _imports(ast.parse(_without_magics(source)))
+
+
+def imported_modules(source: str) -> frozenset[str]:
+    """Submodules of this package that ``source`` imports directly, for example ``{"dlparadox.training"}``."""
+    return frozenset(module for module, _ in imported_names(source))
+
+
+def _imports(tree: ast.AST) -> frozenset[tuple[str, str]]:
+    found: set[tuple[str, str]] = set()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            pairs = [(alias.name, "*") for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            submodules = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name.startswith(PACKAGE + ".") and _path(name) else node.module for name in submodules]
+            pairs = [_origin(node.module, alias.name) for alias in node.names]
         else:
             continue
-        if PACKAGE in names:
+        if any(module == PACKAGE for module, _ in pairs):
             raise RootImportError(
                 f"`{ast.unparse(node)}` imports the package root, which hides what is used; "
                 f"import from a submodule, for example `from {PACKAGE}.training import fit`"
             )
-        found.update(name for name in names if name.startswith(PACKAGE + "."))
+        found.update(pair for pair in pairs if pair[0].startswith(PACKAGE + "."))
     return frozenset(found)
+
+
+def _origin(module: str, name: str) -> tuple[str, str]:
+    """Where an imported name lives: it may be a submodule itself."""
+    inner = f"{module}.{name}"
+    return (inner, "*") if inner.startswith(PACKAGE + ".") and _path(inner) else (module, name)
 
 
 def _path(module: str, source: Path = SOURCE) -> Path | None:
@@ -100,25 +120,125 @@ def _path(module: str, source: Path = SOURCE) -> Path | None:
     return None
 
 
-def module_digests(names: Iterable[str], source: Path = SOURCE) -> dict[str, str]:
-    """Digest of each module in ``names`` and of all that they import from this package, transitively.
+@dataclass(frozen=True)
+class _Statement:
+    """A statement at the top of a module: the names it binds, the names it reads, what it imports from this package.
+
+    ``free`` statements run whenever the module is imported, whoever uses it: all that is not a definition, and
+    definitions decorated by this package, which may register them.
+    """
+
+    binds: frozenset[str]
+    reads: frozenset[str]
+    imports: frozenset[tuple[str, str]]
+    text: str
+    free: bool
+
+
+@cache
+def _statements(source: str) -> tuple[_Statement, ...]:
+    tree = ast.parse(source)
+    own = {name for node in tree.body for name in _bound(node)} - _foreign(tree)
+    return tuple(
+        statement
+        for node in tree.body
+        for part in _parts(node)
+        if (statement := _statement(part, own)).binds != {"__all__"} and not _is_text(part)
+    )
+
+
+def _parts(node: ast.stmt) -> list[ast.stmt]:
+    """An import of several names as several imports, each of which counts only for those who use it."""
+    if isinstance(node, ast.ImportFrom):
+        return [ast.ImportFrom(module=node.module, names=[alias], level=node.level) for alias in node.names]
+    if isinstance(node, ast.Import):
+        return [ast.Import(names=[alias]) for alias in node.names]
+    return [node]
+
+
+def _statement(node: ast.stmt, own: set[str]) -> _Statement:
+    binds = _bound(node)
+    decorators = getattr(node, "decorator_list", [])
+    registers = any(_names(decorator) & own for decorator in decorators)
+    return _Statement(
+        binds=binds,
+        reads=_names(node),
+        imports=_imports(node),
+        text=_dump(node),
+        free=registers or "*" in binds or not binds,
+    )
+
+
+def _bound(node: ast.stmt) -> frozenset[str]:
+    """Names that a definition binds; none for a statement that does anything else."""
+    match node:
+        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+            return frozenset({node.name})
+        case ast.Import():
+            return frozenset(alias.asname or alias.name.split(".")[0] for alias in node.names)
+        case ast.ImportFrom():
+            return frozenset(alias.asname or alias.name for alias in node.names)
+        case ast.Assign() if all(isinstance(target, ast.Name) for target in node.targets):
+            return frozenset(target.id for target in node.targets if isinstance(target, ast.Name))
+        case ast.AnnAssign() if isinstance(node.target, ast.Name):
+            return frozenset({node.target.id})
+    return frozenset()
+
+
+def _foreign(tree: ast.Module) -> set[str]:
+    """Names that a module imports from other packages."""
+    outside = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom) and not _imports(node)]
+    return {name for node in outside for name in _bound(node)}
+
+
+def _names(node: ast.AST) -> frozenset[str]:
+    return frozenset(inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name))
+
+
+def used_code(names: Iterable[tuple[str, str]], source: Path = SOURCE) -> dict[str, str]:
+    """Digest of each module of this package that ``names`` use, directly or through others: of the part they use.
+
+    A definition counts if it can be reached from a used name; other statements count in every module that is imported
+    on the way, since they run at its import. So a module can grow without making old results stale.
 
     Args:
-        names: full module names, for example ``{"dlparadox.training"}``.
+        names: pairs of a full module name and a name in it, or ``"*"`` for the whole module.
         source: folder of the package.
     """
-    digests: dict[str, str] = {}
-    waiting = set(names)
+    used: dict[str, set[int]] = {}
+    waiting = list(names)
+    seen: set[tuple[str, str]] = set()
     while waiting:
-        name = waiting.pop()
-        path = _path(name, source)
-        if path is None:
-            raise ModuleNotFoundError(f"no module {name!r} in {source}")
-        text = path.read_text(encoding="utf-8")
-        digests[name] = text_digest(normalized(text))
-        parents = {name.rsplit(".", 1)[0]} - {PACKAGE}
-        waiting |= (imported_modules(text) | parents) - set(digests)
-    return dict(sorted(digests.items()))
+        pair = waiting.pop()
+        if pair in seen:
+            continue
+        seen.add(pair)
+        module, name = pair
+        statements = _module_statements(module, source)
+        if module not in used:
+            used[module] = set()
+            waiting += [(module, "")]  # what runs at its import
+            waiting += [(module.rsplit(".", 1)[0], "")] if module.count(".") > 1 else []
+            waiting += [(other, "") for statement in statements for other, _ in statement.imports]
+        known = frozenset().union(*(statement.binds for statement in statements))
+        for index, statement in enumerate(statements):
+            whole = name == "*" or (name and name not in known)
+            if index not in used[module] and (whole or statement.free or name in statement.binds):
+                used[module].add(index)
+                waiting += [(module, read) for read in statement.reads & known]
+                waiting += statement.imports
+    parts = {
+        module: [statement.text for index, statement in enumerate(_module_statements(module, source)) if index in kept]
+        for module, kept in sorted(used.items())
+    }
+    return {module: text_digest(json.dumps(texts)) for module, texts in parts.items() if texts}
+
+
+def _module_statements(module: str, source: Path) -> tuple[_Statement, ...]:
+    path = _path(module, source)
+    if path is None:
+        raise ModuleNotFoundError(f"no module {module!r} in {source}")
+    return _statements(path.read_text(encoding="utf-8"))
 
 
 def code_cells(md_path: Path) -> list[Any]:
@@ -145,16 +265,16 @@ def chapter_digest(
         source: folder of the package.
 
     Returns:
-        ``{"total", "code", "parameters": digests, "modules": {name: digest}}``.
+        ``{"total", "code", "parameters": digests, "modules": {module: digest of what is used of it}}``.
     """
     cells = code_cells(md_path)
     if for_record:
         cells = [cell for cell in cells if "figure" not in cell.metadata.get("tags", [])]
     texts = [cell.source for cell in cells if "parameters" not in cell.metadata.get("tags", [])]
-    imported = set().union(*(imported_modules(text) for text in texts))
+    imported = set().union(*(imported_names(text) for text in texts))
     if for_record:
-        imported = {name for name in imported if not _presents(name)}
-    modules = module_digests(imported, source)
+        imported = {(module, name) for module, name in imported if not _presents(module)}
+    modules = used_code(imported, source)
     parts = {
         "code": text_digest("\n".join(normalized(text) for text in texts)),
         "parameters": text_digest(json.dumps(dict(parameters), sort_keys=True)),

@@ -21,7 +21,7 @@ import pandas as pd
 from tqdm import tqdm
 
 from dlparadox.checkpoints import checkpointing
-from dlparadox.digests import PACKAGE, imported_modules, module_digests, normalized, text_digest
+from dlparadox.digests import PACKAGE, imported_names, normalized, text_digest, used_code
 from dlparadox.files import write_text
 
 __all__ = ["Experiment", "function_digest", "sweep"]
@@ -133,16 +133,16 @@ def function_digest(function: Callable[..., Any]) -> str:
         TypeError: if it reads a global whose value the digest cannot follow; hand such a value in through the setting.
     """
     parts: dict[str, str] = {}
-    modules: set[str] = set()
-    _follow(function, parts, modules, set())
-    return text_digest(json.dumps([parts, module_digests(modules)], sort_keys=True))
+    used: set[tuple[str, str]] = set()
+    _follow(function, parts, used, set())
+    return text_digest(json.dumps([parts, used_code(used)], sort_keys=True))
 
 
-def _follow(function: Callable[..., Any], parts: dict[str, str], modules: set[str], seen: set[Any]) -> None:
+def _follow(function: Callable[..., Any], parts: dict[str, str], used: set[tuple[str, str]], seen: set[Any]) -> None:
     seen.add(function)
     source = textwrap.dedent(inspect.getsource(function))
     _add(parts, f"def {function.__qualname__}", normalized(source))
-    modules |= imported_modules(source)
+    used |= imported_names(source)
     scope = dict(inspect.getclosurevars(function).nonlocals)
     names = _names(function.__code__) | _names_outside(source)
     scope |= {name: value for name, value in function.__globals__.items() if name in names}
@@ -154,9 +154,9 @@ def _follow(function: Callable[..., Any], parts: dict[str, str], modules: set[st
             continue
         home = _home(value)
         if home.startswith(PACKAGE + "."):
-            modules.add(home)
+            used.add((home, "*" if isinstance(value, types.ModuleType) else value.__qualname__.split(".")[0]))
         elif inspect.isfunction(value) and home == function.__module__:
-            _follow(value, parts, modules, seen)
+            _follow(value, parts, used, seen)
         elif home and home != function.__module__:
             top = home.split(".")[0]
             parts[f"import {top}"] = str(getattr(sys.modules.get(top), "__version__", ""))
