@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from dlparadox.models import (
+    ACTIVATIONS,
     NETWORKS,
+    PARAMETERIZATIONS,
+    ScaledLinear,
     build_network,
     count_parameters,
     initialize,
@@ -19,6 +23,7 @@ from dlparadox.models import (
     mlp,
     small_alexnet,
     small_inception,
+    wide_mlp,
 )
 from dlparadox.seeding import generator
 
@@ -180,3 +185,76 @@ def test_errors_name_the_value() -> None:
         linear(3, 0)
     with pytest.raises(ValueError, match=r"network must be one of linear, mlp-1, .*; got 'resnet'"):
         build_network("resnet", CIFAR, 10)
+
+
+WIDE = {
+    "standard": [(1.0, (2 / 5) ** 0.5), (1.0, (2 / 7) ** 0.5), (1.0, (2 / 11) ** 0.5)],
+    "ntk": [((2 / 5) ** 0.5, 1.0), ((2 / 7) ** 0.5, 1.0), ((2 / 11) ** 0.5, 1.0)],
+    "mup": [((7 / 5) ** 0.5, (2 / 7) ** 0.5), (1.0, (2 / 7) ** 0.5), ((1 / 11) ** 0.5, (2 / 11) ** 0.5)],
+}
+
+
+@pytest.mark.parametrize(("name", "expected"), WIDE.items(), ids=WIDE)
+def test_the_scales_of_each_parameterization(name: str, expected: list[tuple[float, float]]) -> None:
+    network = wide_mlp(5, (7, 11), 3, parameterization=name)
+    layers = [layer for layer in network if isinstance(layer, ScaledLinear)]
+    assert [(layer.in_features, layer.out_features) for layer in layers] == [(5, 7), (7, 11), (11, 3)]
+    for layer, (scale, std) in zip(layers, expected, strict=True):
+        assert (layer.scale, layer.std) == (pytest.approx(scale), pytest.approx(std))
+        assert layer.bias is None
+
+
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_a_wide_network_computes_what_its_table_says(name: str, activation: str) -> None:
+    network = wide_mlp(5, (7, 11), 3, parameterization=name, activation=activation, bias_variance=0.25).double()
+    initialize(network, generator(0, "w"))
+    x = torch.randn(4, 5, generator=generator(0, "x"), dtype=torch.float64)
+    phi = {"relu": torch.relu, "tanh": torch.tanh, "erf": torch.erf}[activation]
+    h = x
+    for index, (scale, _) in enumerate(WIDE[name]):
+        layer = network[2 * index]
+        z = scale * h @ layer.weight.T + 0.5 * layer.bias
+        h = phi(z)
+    torch.testing.assert_close(network(x), z)
+
+
+@pytest.mark.parametrize("name", PARAMETERIZATIONS)
+def test_a_wide_network_starts_with_the_variances_it_names(name: str) -> None:
+    n = 600
+    network = wide_mlp(n, (n, n), n, parameterization=name, weight_variance=1.5, bias_variance=0.25)
+    initialize(network, generator(0, "w"))
+    h = torch.randn(1, n, generator=generator(0, "x"))
+    for index in (0, 2, 4):
+        layer = network[index]
+        effective = layer.scale * layer.weight.detach()
+        variance = 1.5 / n / (n if name == "mup" and index == 4 else 1)
+        assert float(effective.var()) == pytest.approx(variance, rel=0.02)  # 360,000 draws: 0.24 %
+        assert float((layer.bias_scale * layer.bias.detach()).var()) == pytest.approx(0.25, rel=0.3)
+        h = network[index](h)
+    assert initialize(network, generator(0, "w"))[0].weight.equal(network[0].weight)
+
+
+def test_the_parameterizations_start_as_one_function_in_distribution() -> None:
+    draws = {
+        name: initialize(wide_mlp(5, (9,), 1, parameterization=name), generator(0, "w")) for name in ("standard", "ntk")
+    }
+    x = torch.randn(6, 5, generator=generator(0, "x"))
+    torch.testing.assert_close(draws["standard"](x), draws["ntk"](x))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"parameterization": "mean field"}, "parameterization must be one of standard, ntk, mup; got 'mean field'"),
+        ({"activation": "gelu"}, "activation must be one of relu, erf, tanh; got 'gelu'"),
+        ({"widths": (4, 0)}, "width must be at least 1; got 0"),
+        ({"inputs": 0}, "inputs must be at least 1; got 0"),
+        ({"outputs": -1}, "outputs must be at least 1; got -1"),
+        ({"weight_variance": 0.0}, r"weight_variance must be positive and bias_variance at least 0; got 0\.0 and"),
+        ({"bias_variance": -1.0}, r"at least 0; got 2\.0 and -1\.0"),
+    ],
+)
+def test_a_wide_network_refuses_what_makes_no_sense(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        wide_mlp(**{"inputs": 3, "widths": (4,), "outputs": 2, **arguments})

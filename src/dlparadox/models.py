@@ -1,15 +1,25 @@
 """The networks of the book. Each takes a batch of flattened inputs [n, d] and returns scores [n, k].
 
+The networks of any width come in three parameterizations, whose limits differ: see ``wide_mlp``.
+
 The two small convolutional networks and the two multilayer perceptrons are those of Zhang et al. 2017
 (arXiv:1611.03530, appendix A); their parameter counts come out exactly as published.
 """
 
+import math
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.functional import linear as affine
 
 __all__ = [
+    "ACTIVATIONS",
     "NETWORKS",
+    "PARAMETERIZATIONS",
+    "Erf",
+    "ScaledLinear",
     "build_network",
     "count_parameters",
     "initialize",
@@ -17,6 +27,7 @@ __all__ = [
     "mlp",
     "small_alexnet",
     "small_inception",
+    "wide_mlp",
 ]
 
 
@@ -140,6 +151,110 @@ def small_alexnet(image_shape: tuple[int, int, int], classes: int) -> nn.Sequent
     return nn.Sequential(*layers, nn.Flatten(), *mlp(64 * height * width, (384, 192), classes))
 
 
+class Erf(nn.Module):
+    """The error function, elementwise: the smooth activation whose infinite-width kernels have a closed form."""
+
+    def forward(self, x: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+        return torch.erf(x)
+
+
+class ScaledLinear(nn.Linear):
+    """z = scale W h + bias_scale b, where W and b start as independent N(0, std²) and N(0, 1).
+
+    What a layer computes at the start depends on ``scale * std`` alone; how far a gradient step of a given size moves
+    it, on ``scale``. That is all that parameterizations differ in (Yang and Hu 2021, section 3).
+
+    Args:
+        inputs: fan-in.
+        outputs: fan-out.
+        scale: factor on the weights.
+        std: standard deviation of the weights at the start.
+        bias_scale: factor on the bias, so also the standard deviation of its contribution; 0 leaves the bias out.
+    """
+
+    def __init__(self, inputs: int, outputs: int, *, scale: float, std: float, bias_scale: float) -> None:
+        super().__init__(inputs, outputs, bias=bias_scale > 0)
+        self.scale, self.std, self.bias_scale = scale, std, bias_scale
+
+    def forward(self, input: Float[Tensor, "n d"]) -> Float[Tensor, "n m"]:
+        bias = None if self.bias is None else self.bias_scale * self.bias
+        return affine(self.scale * input, self.weight, bias)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, scale={self.scale:.4g}, std={self.std:.4g}, bias_scale={self.bias_scale:.4g}"
+
+
+#: Names of the activations of ``wide_mlp``.
+ACTIVATIONS = {"relu": nn.ReLU, "erf": Erf, "tanh": nn.Tanh}
+
+#: Names of the parameterizations of ``wide_mlp``.
+PARAMETERIZATIONS = ("standard", "ntk", "mup")
+
+
+def wide_mlp(
+    inputs: int,
+    widths: tuple[int, ...],
+    outputs: int,
+    *,
+    parameterization: str = "ntk",
+    activation: str = "relu",
+    weight_variance: float = 2.0,
+    bias_variance: float = 0.0,
+) -> nn.Sequential:
+    """Fully connected network whose behaviour has a limit as its widths grow, d -> widths -> k.
+
+    With fan-in n, variances s² of weights and b² of biases, every layer starts as W h with W ~ N(0, s²/n) and bias
+    N(0, b²), but for the last of ``mup``, whose weights are smaller by another sqrt(n):
+
+    =============  ======================  ===========================  ==========================
+    layer          standard                ntk (Jacot et al. 2018)      mup (Yang and Hu 2021)
+    =============  ======================  ===========================  ==========================
+    first          w, w ~ N(0, s²/d)       s/sqrt(d) w, w ~ N(0, 1)     sqrt(m/d) w, w ~ N(0, s²/m)
+    hidden         w, w ~ N(0, s²/n)       s/sqrt(n) w, w ~ N(0, 1)     w, w ~ N(0, s²/n)
+    last           w, w ~ N(0, s²/n)       s/sqrt(n) w, w ~ N(0, 1)     w/sqrt(n), w ~ N(0, s²/n)
+    =============  ======================  ===========================  ==========================
+
+    So a step of gradient descent whose size does not depend on the width blows up (standard), moves the hidden
+    features by order 1/sqrt(n) (ntk), or by order 1 (mup, where m is the first width).
+
+    Args:
+        inputs: dimension d of an input.
+        widths: width of each hidden layer; none makes a linear model.
+        outputs: number of outputs k.
+        parameterization: one of ``PARAMETERIZATIONS``.
+        activation: one of ``ACTIVATIONS``.
+        weight_variance: s², times 1/fan-in the variance of a weight.
+        bias_variance: b², the variance of a bias; 0 leaves biases out.
+    """
+    for name, value, known in [
+        ("parameterization", parameterization, PARAMETERIZATIONS),
+        ("activation", activation, tuple(ACTIVATIONS)),
+    ]:
+        if value not in known:
+            raise ValueError(f"{name} must be one of {', '.join(known)}; got {value!r}")
+    for name, size in [("inputs", inputs), ("outputs", outputs), *(("width", width) for width in widths)]:
+        if size < 1:
+            raise ValueError(f"{name} must be at least 1; got {size}")
+    if not weight_variance > 0 or not bias_variance >= 0:
+        raise ValueError(
+            f"weight_variance must be positive and bias_variance at least 0; got {weight_variance} and {bias_variance}"
+        )
+    deviation, sizes = math.sqrt(weight_variance), (inputs, *widths, outputs)
+    layers: list[nn.Module] = []
+    for index, (before, after) in enumerate(pairwise(sizes)):
+        scale = deviation / math.sqrt(before) if parameterization == "ntk" else 1.0
+        std = 1.0 if parameterization == "ntk" else deviation / math.sqrt(before)
+        if parameterization == "mup" and widths and index == 0:
+            scale, std = math.sqrt(after / before), deviation / math.sqrt(after)
+        if parameterization == "mup" and index == len(widths):
+            scale = 1 / math.sqrt(before)
+        layers += [
+            ScaledLinear(before, after, scale=scale, std=std, bias_scale=math.sqrt(bias_variance)),
+            ACTIVATIONS[activation](),
+        ]
+    return nn.Sequential(*layers[:-1])
+
+
 #: Names of the networks that a chapter can ask for.
 NETWORKS = ("linear", "mlp-1", "mlp-3", "alexnet", "inception", "inception-without-bn")
 
@@ -169,13 +284,19 @@ def build_network(name: str, image_shape: tuple[int, int, int], classes: int, *,
 
 @torch.no_grad()
 def initialize(model: nn.Module, generator: torch.Generator) -> nn.Module:
-    """Draw weights and biases of linear and convolutional layers from U(-1/sqrt(fan in), 1/sqrt(fan in)), in place.
+    """Draw weights and biases anew from a named stream, in place.
 
-    The same distribution as PyTorch's own default, but from a named stream; the values are drawn on the CPU, so that
-    a network starts alike on every device.
+    Those of linear and convolutional layers come from U(-1/sqrt(fan in), 1/sqrt(fan in)), PyTorch's own default; those
+    of ``ScaledLinear`` from the normal distributions it names. The values are drawn on the CPU, so that a network
+    starts alike on every device.
     """
     for layer in model.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
+        if isinstance(layer, ScaledLinear):
+            for parameter, std in [(layer.weight, layer.std), (layer.bias, 1.0)]:
+                if parameter is not None:
+                    draw = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+                    parameter.copy_(std * draw)
+        elif isinstance(layer, nn.Linear | nn.Conv2d):
             bound = layer.weight[0].numel() ** -0.5
             for parameter in layer.parameters(recurse=False):
                 draw = torch.rand(parameter.shape, generator=generator, dtype=parameter.dtype)

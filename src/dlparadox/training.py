@@ -1,10 +1,11 @@
 """Stochastic gradient descent that returns its trajectory, stops when the data are fitted, and survives a kill."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -13,8 +14,9 @@ from torch.nn.functional import cross_entropy
 
 from dlparadox.files import atomic_path
 
-__all__ = ["Divergence", "Epoch", "Schedule", "accuracy", "fit"]
+__all__ = ["Divergence", "Epoch", "Schedule", "accuracy", "descend", "fit"]
 
+T = TypeVar("T")
 Relabel = Callable[[int], Int[Tensor, " n"]]
 
 
@@ -146,6 +148,60 @@ def fit(
             _save(checkpoint, config, model, optimizer, generator, history)
             saved = time.monotonic()
     return history
+
+
+def descend(
+    model: nn.Module,
+    x: Float[Tensor, "n d"],
+    y: Float[Tensor, "n k"],
+    *,
+    lr: float,
+    at: Sequence[int],
+    observe: Callable[[nn.Module, int], T],
+    mean: bool = False,
+) -> list[T]:
+    """Gradient descent in place on the squared loss of all samples at once: no momentum, no batches, no randomness.
+
+    The loss is 1/2 sum (f(x) - y)² over samples and outputs, the one whose gradient flow obeys df/dt = -Θ(f - y);
+    with ``mean`` it is divided by the number n k of terms, which multiplies every time by n k.
+
+    Args:
+        model: maps inputs [n, d] to outputs [n, k].
+        x: training inputs.
+        y: targets.
+        lr: step size; stable for the linearized network below 2 over the largest eigenvalue of its kernel.
+        at: steps at which to look, in rising order; 0 is before the first step, the last one ends the descent.
+        observe: called with the model and the step at each of them; its results are returned.
+        mean: divide the loss by the number of its terms.
+
+    Raises:
+        Divergence: if the loss is no longer finite; it names the step size.
+        ValueError: for a step size that is not positive, or steps that do not rise.
+    """
+    if not lr > 0:
+        raise ValueError(f"lr must be positive; got {lr}")
+    if not at or any(later <= step for step, later in pairwise(at)) or at[0] < 0:
+        raise ValueError(f"the steps to look at must rise from 0 or more; got {list(at)}")
+    parameters: list[Tensor] = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    factor = 1 / y.numel() if mean else 1.0
+    seen: list[T] = []
+    for step in range(at[-1] + 1):
+        if step == at[len(seen)]:
+            with torch.no_grad():
+                seen.append(observe(model, step))
+        if step == at[-1]:
+            break
+        residual = model(x) - y
+        loss = factor / 2 * (residual * residual).sum()
+        if not torch.isfinite(loss):
+            raise Divergence(
+                f"the training loss is {float(loss.detach())} at step {step} with step size {lr:g}; "
+                f"use a smaller step size (lr)"
+            )
+        gradients = torch.autograd.grad(loss, parameters)
+        with torch.no_grad():
+            torch._foreach_add_(parameters, gradients, alpha=-lr)
+    return seen
 
 
 def _optimizer(model: nn.Module, schedule: Schedule) -> torch.optim.SGD:

@@ -150,6 +150,16 @@ def test_errors_name_the_value() -> None:
         median_distance(x[:1])
 
 
+def test_an_outlier_leaves_close_points_apart() -> None:
+    x = points(4, 3, 0)
+    x[1] = x[0] + 1e-6
+    x[3] *= 1e6  # its rounding errors are not theirs
+    kernel = gaussian_kernel(x, x, 1e-6)
+    squared = float((x[0] - x[1]).square().sum())
+    assert float(kernel[0, 1]) == pytest.approx(math.exp(-squared / 2e-12), rel=1e-2)
+    assert torch.equal(kernel.diagonal(), torch.ones(4, dtype=torch.float64))
+
+
 def test_kernels_leave_their_arguments_alone() -> None:
     x = points(5, 2, 0)
     kept = x.clone()

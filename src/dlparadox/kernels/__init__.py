@@ -1,0 +1,21 @@
+"""Kernels: of distances, of infinitely wide networks, of the networks at hand; regression and training with them."""
+
+from dlparadox.kernels.dynamics import LinearDynamics
+from dlparadox.kernels.empirical import empirical_ntk
+from dlparadox.kernels.infinite import Kernels, infinite_width, shallow_ntk
+from dlparadox.kernels.radial import gaussian_kernel, laplace_kernel, linear_kernel, median_distance
+from dlparadox.kernels.regression import interpolant, rkhs_norm
+
+__all__ = [
+    "Kernels",
+    "LinearDynamics",
+    "empirical_ntk",
+    "gaussian_kernel",
+    "infinite_width",
+    "interpolant",
+    "laplace_kernel",
+    "linear_kernel",
+    "median_distance",
+    "rkhs_norm",
+    "shallow_ntk",
+]
