@@ -9,7 +9,7 @@ from functools import cache
 from glob import glob
 from pathlib import Path
 
-from dlparadox.digests import chapter_digest, module_digests, text_digest
+from dlparadox.digests import chapter_digest, text_digest, used_code
 from dlparadox.press.parameters import effective
 from dlparadox.press.paths import PROFILES, Project
 
@@ -22,14 +22,14 @@ LOCK = text_digest(Path("requirements.lock").read_text())  # other versions can 
 
 @cache
 def digest(slug, profile):
-    """What a chapter's run depends on: its code, its parameters, and every module they import, transitively."""
+    """What a chapter's run depends on: its code, its parameters, and what they use of every module."""
     return chapter_digest(PROJECT.source(slug), effective(PROJECT, slug, profile))["total"]
 
 
 @cache
 def modules(*names):
     """Digest of modules of the press, so that a change of what makes a page makes it again."""
-    return text_digest(json.dumps(module_digests(f"dlparadox.press.{name}" for name in names)))
+    return text_digest(json.dumps(used_code((f"dlparadox.press.{name}", "*") for name in names)))
 
 
 def committed(slug):
