@@ -373,7 +373,7 @@ def test_what_a_chapters_digest_sees(chapter: Path, package: Path, old: str, new
         ("claims", True, False),
         ("records", True, False),
         ("press/merge", False, False),
-        ("kernels", False, False),
+        ("neighbours", False, False),
     ],
 )
 def test_which_modules_a_chapters_digest_sees(
