@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib
 import nbformat
 import pandas as pd
+import yaml
 
 from dlparadox.claims import Claim, at_least, check, equals
 from dlparadox.digests import chapter_digest
@@ -215,11 +216,27 @@ def executed(text: str = TEXT) -> Any:
     return nbformat.v4.new_notebook(cells=[ran[0], injected, *ran[1:]])
 
 
+def only_its_own_part(book: Path) -> None:
+    """Leave out the parts of the book whose chapters this project does not have, with the pages that open them."""
+    toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
+    kept = []
+    for part in toc["parts"]:
+        files = [entry["file"] for entry in part["chapters"]]
+        chapters = [file for file in files if file.startswith("chapters/")]
+        if not chapters or f"chapters/{SLUG}" in chapters:
+            kept.append(part)
+        else:
+            for file in set(files) - set(chapters):
+                (book / f"{file}.md").unlink()
+    (book / "_toc.yml").write_text(yaml.safe_dump({**toc, "parts": kept}, sort_keys=False), encoding="utf-8")
+
+
 def make_project(root: Path, slug: str = SLUG, *, paper: bool = False) -> Path:
     """A project whose only chapter has just been run; the book's own pages and settings are the real ones."""
     shutil.copy(REPOSITORY / "_config.yml", root / "_config.yml")
     left_out = shutil.ignore_patterns("chapters", "generated")
     shutil.copytree(REPOSITORY / "book", root / "book", ignore=left_out)
+    only_its_own_part(root / "book")
     text = root / "experiments" / f"{slug}.md"
     text.parent.mkdir(parents=True)
     text.write_text(TEXT, encoding="utf-8")
