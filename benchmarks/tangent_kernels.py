@@ -19,7 +19,7 @@ WIDTHS = (512, 512, 512)
 
 
 def recipe(model: nn.Module, x1: Tensor, x2: Tensor) -> Tensor:
-    """The Jacobian contraction of the tutorial: Jacobians of both sets of samples, then one einsum for each parameter."""
+    """The tutorial's contraction: Jacobians of both sets of samples, then one einsum for each parameter."""
     parameters = {name: value.detach() for name, value in model.named_parameters()}
 
     def output(parameters: dict[str, Tensor], sample: Tensor) -> Tensor:
