@@ -4,14 +4,13 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
-from itertools import product
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from jacobians import by_torch_func, one_gradient_at_a_time, relative
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev, vmap
 
 from dlparadox.kernels import empirical_ntk
 from dlparadox.models import NETWORKS, PARAMETERIZATIONS, build_network, initialize, wide_mlp
@@ -22,42 +21,6 @@ SHAPE, PIXELS = (2, 6, 6), 72
 
 def inputs(n: int, d: int = PIXELS, *, name: str = "x", seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
     return torch.randn(n, d, generator=generator(seed, name), dtype=dtype)
-
-
-def one_gradient_at_a_time(model: nn.Module, x1: Tensor, x2: Tensor) -> Tensor:
-    """The definition, as a double loop."""
-    parameters = [p for p in model.parameters() if p.requires_grad]
-
-    def gradient(x: Tensor, output: int) -> Tensor:
-        found = torch.autograd.grad(model(x[None])[0, output], parameters, allow_unused=True)
-        flat = [torch.zeros_like(p) if g is None else g for g, p in zip(found, parameters, strict=True)]
-        return torch.cat([g.flatten() for g in flat])
-
-    k = model(x1[:1]).shape[1]
-    left = [[gradient(x, i) for i in range(k)] for x in x1]
-    right = [[gradient(x, i) for i in range(k)] for x in x2]
-    kernel = torch.zeros(len(x1), len(x2), k, k, dtype=x1.dtype)
-    for (a, one), (b, other) in product(enumerate(left), enumerate(right)):
-        for i, j in product(range(k), range(k)):
-            kernel[a, b, i, j] = one[i] @ other[j]
-    return kernel
-
-
-def by_torch_func(model: nn.Module, x1: Tensor, x2: Tensor) -> Tensor:
-    """PyTorch's own recipe: Jacobians by vmap of jacrev, then one contraction for each parameter."""
-    parameters = {name: p.detach() for name, p in model.named_parameters()}
-
-    def output(parameters: dict[str, Tensor], sample: Tensor) -> Tensor:
-        result: Tensor = functional_call(model, parameters, (sample[None],))
-        return result[0]
-
-    left, right = (vmap(jacrev(output), (None, 0))(parameters, x) for x in (x1, x2))
-    products = [torch.einsum("aif,bjf->abij", left[n].flatten(2), right[n].flatten(2)) for n in parameters]
-    return torch.stack(products).sum(0)
-
-
-def relative(kernel: Tensor, expected: Tensor) -> float:
-    return float((kernel - expected).norm() / expected.norm())
 
 
 class Residual(nn.Module):

@@ -1,108 +1,20 @@
-"""The Jacobian of a network, taken apart by layers, and the blocks of the tangent kernel that the parts add up to."""
+"""The Jacobian of a network, taken apart by layers."""
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, jacrev
-from torch.nn.functional import batch_norm, group_norm, layer_norm, unfold
+from torch.func import functional_call, jacrev, vmap
+from torch.nn.functional import batch_norm, conv_transpose2d, group_norm, layer_norm, pad
 
-from dlparadox.models import ScaledLinear
+from dlparadox.kernels.parts import LARGE, Buffers, Flat, Last, Outer, Part, gram_block, product, uninitialized
+from dlparadox.models import ScaledConv2d, ScaledLinear
 
-__all__ = ["Buffers", "Features", "Part", "gram_block", "turned", "uninitialized"]
-
-
-def uninitialized(shape: tuple[int, ...], like: Tensor) -> Tensor:
-    """Memory for the result; NumPy asks Linux for huge pages, whose first touch costs a tenth."""
-    if like.device.type == "cpu":
-        return torch.from_numpy(np.empty(shape, dtype=str(like.dtype).removeprefix("torch.")))
-    return torch.empty(shape, dtype=like.dtype, device=like.device)
-
-
-class Buffers:
-    """Memory for intermediate results, taken once: fresh memory would cost as much as the matrix product into it."""
-
-    def __init__(self, like: Tensor) -> None:
-        self.like, self.held = like, dict[str, Tensor]()
-
-    def take(self, name: str, shape: tuple[int, ...]) -> Tensor:
-        size = math.prod(shape)
-        if name not in self.held or self.held[name].numel() < size:
-            self.held[name] = uninitialized((size,), self.like)
-        return self.held[name][:size].view(shape)
-
-
-@dataclass
-class _Outer:
-    """A linear layer: signals [k n, m] (for the trace [n, k m]), inputs [n, d], squared factors of weight and bias."""
-
-    signals: Tensor
-    inputs: Tensor
-    weight: float
-    bias: float
-
-    def add_to(self, block: Tensor, other: "_Outer", buffers: Buffers) -> None:
-        gram = torch.mm(self.inputs, other.inputs.T).mul_(self.weight).add_(self.bias)
-        signals = buffers.take("signals", (len(self.signals), len(other.signals)))
-        torch.mm(self.signals, other.signals.T, out=signals)
-        if block.ndim == 2:
-            block.addcmul_(signals, gram)
-        else:
-            block.addcmul_(signals.view(block.shape), gram[None, :, None])
-
-
-@dataclass
-class _Last:
-    """The linear layer that ends in the outputs: its signals are the unit vectors of k dimensions."""
-
-    inputs: Tensor
-    weight: float
-    bias: float
-    k: int
-
-    def add_to(self, block: Tensor, other: "_Last", buffers: Buffers) -> None:
-        gram = torch.mm(self.inputs, other.inputs.T).mul_(self.weight).add_(self.bias)
-        if block.ndim == 2:
-            block.add_(gram, alpha=self.k)
-        else:
-            block.diagonal(dim1=0, dim2=2).add_(gram[:, :, None])
-
-
-@dataclass
-class _Flat:
-    """Parameters whose Jacobian is at hand: [k n, p] (for the trace [n, k p])."""
-
-    jacobian: Tensor
-
-    def add_to(self, block: Tensor, other: "_Flat", buffers: Buffers) -> None:
-        block.view(len(self.jacobian), len(other.jacobian)).addmm_(self.jacobian, other.jacobian.T)
-
-
-Part = _Outer | _Last | _Flat
-
-
-@torch.no_grad()
-def gram_block(parts: list[Part], others: list[Part], features: "Features", n: int, m: int, buffers: Buffers) -> Tensor:
-    """A block of the kernel; it stays valid until the next one is asked for."""
-    block = buffers.take("block", (n, m) if features.trace else (features.k, n, features.k, m)).zero_()
-    for part, other in zip(parts, others, strict=True):
-        part.add_to(block, cast(Any, other), buffers)  # the same kinds in the same order
-    return block.div_(features.k) if features.trace else block
-
-
-def turned(block: Tensor, buffers: Buffers) -> Tensor:
-    """The block on the other side of the diagonal."""
-    half = block.ndim // 2
-    rows = math.prod(block.shape[:half])
-    other_side = buffers.take("turned", (*block.shape[half:], *block.shape[:half]))
-    other_side.view(-1, rows).copy_(block.view(rows, -1).T)
-    return other_side
+__all__ = ["Features"]
 
 
 @dataclass
@@ -116,35 +28,39 @@ class Features:
     trace: bool
     dtype: torch.dtype
     device: torch.device
-    bytes: int = field(default=0)
+    bytes: int  # of one sample's parts, about
 
     @classmethod
-    def of(cls, model: nn.Module, sample: Tensor, k: int, *, trace: bool) -> "Features":
-        """The best way for this model; ``bytes`` is what one sample takes."""
+    def of(cls, model: nn.Module, pair: Float[Tensor, "2 ..."], *, trace: bool) -> "Features":
+        """Formulas wherever they seem to hold; :meth:`agree` tells whether they do."""
         trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
         if not trainable:
             raise ValueError("the model has no trainable parameter, so no tangent kernel")
         owners = Counter(id(p) for layer in model.modules() for p in layer._parameters.values())
-        layers = [layer for layer in model.modules() if _has_formula(layer, owners)]
-        record = _Record(layers)
-        with record, torch.no_grad():
-            model(sample)
-        layers = [layer for layer in layers if len(record.calls[layer]) == 1 and _flat_inputs(layer, record)]
-        for formulas in (layers, []):
-            known = {id(p) for layer in formulas for p in layer.parameters(recurse=False)}
-            rest = [name for name, p in trainable.items() if id(p) not in known]
-            features = cls(model, formulas, rest, k, trace, sample.dtype, sample.device)
-            parts = features.parts(sample)
-            if features._agrees(sample, parts, list(trainable.values())):
-                break
-        tensors = [value for part in parts for value in vars(part).values() if isinstance(value, Tensor)]
-        features.bytes = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
-        return features
+        layers, outputs = [layer for layer in model.modules() if _has_formula(layer, owners)], []
+        for n in (1, 2):  # two sizes, lest a number of positions be taken for that of samples
+            record = _Record(layers)
+            with record, torch.no_grad():
+                outputs.append(model(pair[:n]))
+            layers = [layer for layer in layers if len(record.calls[layer]) == 1 and _fits(layer, record, n)]
+        k = _checked(*outputs)
+        known = {id(p) for layer in layers for p in _own(layer).parameters(recurse=False)}
+        rest = [name for name, p in trainable.items() if id(p) not in known]
+        numbers = sum(_numbers(layer, record.calls[layer][0], k) for layer in layers)
+        numbers += k * sum(trainable[name].numel() for name in rest)
+        return cls(model, layers, rest, k, trace, pair.dtype, pair.device, numbers * pair.element_size())
 
-    def _agrees(self, sample: Tensor, parts: list[Part], trainable: list[nn.Parameter]) -> bool:
-        """Whether the squared length of one gradient is what autograd says."""
+    def without_formulas(self) -> "Features":
+        """All parameters by ``torch.func``."""
+        trainable = {name: p.numel() for name, p in self.model.named_parameters() if p.requires_grad}
+        size = self.k * sum(trainable.values()) * self.dtype.itemsize
+        return Features(self.model, [], list(trainable), self.k, self.trace, self.dtype, self.device, size)
+
+    def agree(self, sample: Tensor, parts: list[Part]) -> bool:
+        """Whether the squared length of one gradient of the first sample in these parts is what autograd says."""
         if not self.layers:
             return True
+        trainable = [p for p in self.model.parameters() if p.requires_grad]
         with torch.enable_grad():
             weights = torch.ones(self.k, dtype=self.dtype, device=self.device)
             if not self.trace:
@@ -159,9 +75,14 @@ class Features:
                 )
                 for row in rows
             ]
-        block = gram_block(parts, parts, self, 1, 1, Buffers(sample))
-        ours = block.sum() * self.k if self.trace else weights @ block[:, 0, :, 0] @ weights
+        alone = [part.of_first(1 if self.trace else self.k) for part in parts]
+        block = gram_block(alone, alone, self.shape(1, 1), Buffers(sample))
+        ours = block.sum() if self.trace else weights @ block[:, 0, :, 0] @ weights
         return bool(torch.isclose(ours, torch.as_tensor(sum(lengths), dtype=self.dtype), rtol=1e-3, atol=0.0))
+
+    def shape(self, n: int, m: int) -> tuple[int, ...]:
+        """Of a block of the kernel."""
+        return (n, m) if self.trace else (self.k, n, self.k, m)
 
     def parts(self, x: Tensor) -> list[Part]:
         """The parts of the Jacobian for these inputs."""
@@ -170,35 +91,52 @@ class Features:
             record = _Record(self.layers)
             with record, torch.enable_grad():
                 output = self.model(x)
+            found_at = [record.calls[layer][0][1] for layer in self.layers]
+
+            def back(seed: Float[Tensor, "n k"]) -> list[Tensor]:
+                found = torch.autograd.grad(output, found_at, seed, allow_unused=True)
+                return [torch.empty(0) if signal is None else signal for signal in found]
+
             # One backward pass per output, all at once; samples do not mix, so the sum over them keeps each apart.
             eye = torch.eye(self.k, dtype=output.dtype, device=output.device)
-            found_at = [record.calls[layer][0][1] for layer in self.layers]
-            signals = torch.autograd.grad(
-                output,
-                found_at,
-                eye[:, None, :].expand(self.k, len(x), self.k),
-                is_grads_batched=True,
-                allow_unused=True,
-            )
+            signals = vmap(back)(eye[:, None, :].expand(self.k, len(x), self.k))
             for layer, signal in zip(self.layers, signals, strict=True):
-                if signal is not None:
-                    found.append(self._part(layer, record.calls[layer][0][0], signal))
+                if signal.numel() > 0:
+                    found += self._of_layer(layer, record.calls[layer][0][0], signal)
         if self.rest:
-            found.append(_Flat(self._rows(_jacobian(self.model, self.rest, x))))
+            found.append(Flat(self._rows(_jacobian(self.model, self.rest, x))))
         return found
 
-    def _part(self, layer: nn.Module, inputs: Tensor, signals: Tensor) -> Part:
+    def _of_layer(self, layer: nn.Module, inputs: Tensor, signals: Tensor) -> list[Part]:
         if isinstance(layer, _NORMALIZATIONS):
-            return _Flat(self._rows(_normalization(layer, inputs, signals)))
+            return [Flat(self._rows(_normalization(layer, inputs, signals)))]
         weight, bias = _factors(layer)
-        if isinstance(layer, nn.Conv2d):
-            inputs = unfold(inputs, layer.kernel_size, layer.dilation, cast(Any, layer.padding), layer.stride)
-            if inputs.shape[2] > 1:
-                return _Flat(self._rows(_convolution(inputs, signals.flatten(3), weight > 0, bias > 0)))
-            inputs, signals = inputs[:, :, 0], signals.flatten(2)
-        if signals.shape[2] == self.k and self._unit(signals):
-            return _Last(inputs, weight, bias, self.k)
-        return _Outer(self._rows(signals), inputs, weight, bias)
+        patches, signals = _positions(layer, inputs, signals)
+        if signals.shape[3] == 1:
+            inputs, signals = patches.flatten(1), signals[:, :, :, 0]
+            if signals.shape[2] == self.k and self._unit(signals):
+                return [Last(inputs, weight, bias, self.k)]
+            return [Outer(self._rows(signals), inputs, weight, bias)]
+        parts: list[Part] = [Flat(self._sums(patches, signals), weight)] if weight > 0 else []
+        return [*parts, Flat(self._rows(signals.sum(3)), bias)] if bias > 0 else parts
+
+    def _sums(self, patches: Float[Tensor, "n *d q"], signals: Float[Tensor, "k n m q"]) -> Tensor:
+        """Jacobian in weights that act at q positions: for each sample and output the sum of q outer products."""
+        k, n, m, q = signals.shape
+        d = patches[0].numel() // q
+        if patches.device.type != "cpu" or k * m * q * d < LARGE:
+            stacked = signals.transpose(0, 1).reshape(n, k * m, q)
+            return self._rows(torch.bmm(stacked, patches.reshape(n, d, q).mT).view(n, k, -1).transpose(0, 1))
+        rows = uninitialized((n, k, m * d) if self.trace else (k, n, m * d), signals)
+        copied = torch.empty_like(
+            patches[0], memory_format=torch.contiguous_format
+        )  # one for all: it stays in the cache
+        shared = signals[:, 0].flatten(0, 1) if signals.stride(1) == 0 else None
+        for index, sample in enumerate(patches):
+            left = signals[:, index].flatten(0, 1) if shared is None else shared
+            where = rows[index] if self.trace else rows[:, index]
+            where.copy_(product(left, copied.copy_(sample).view(d, q)).view(k, -1))
+        return rows.flatten(1) if self.trace else rows.flatten(0, 1)
 
     def _unit(self, signals: Tensor) -> bool:
         eye = torch.eye(self.k, dtype=signals.dtype, device=signals.device)
@@ -206,6 +144,15 @@ class Features:
 
     def _rows(self, values: Float[Tensor, "k n p"]) -> Tensor:
         return values.transpose(0, 1).flatten(1) if self.trace else values.flatten(0, 1)
+
+
+def _checked(alone: Tensor, together: Tensor) -> int:
+    """The number of outputs, if the first of two samples has the same ones alone and beside the other."""
+    if alone.ndim != 2 or len(alone) != 1:
+        raise ValueError(f"the model must map n samples to outputs [n, k]; one sample gave {tuple(alone.shape)}")
+    if not torch.allclose(alone, together[:1], rtol=1e-2, atol=1e-3 * float(together.abs().max())):
+        raise ValueError("the outputs for a sample depend on the samples beside it; a kernel of two needs them not to")
+    return alone.shape[1]
 
 
 class _Record:
@@ -222,8 +169,72 @@ class _Record:
             handle.remove()
 
     def _keep(self, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        if not isinstance(layer, _NORMALIZATIONS):  # cut the graph here, and mend it by the formula
+            given, output = inputs[0], output.detach()
+            output = _Through.apply(given, output, layer) if given.requires_grad else output.requires_grad_()
         self.calls[layer].append((inputs[0].detach(), output))
         return output.clone()  # an activation that works in place leaves the layer's own output alone
+
+
+class _Through(torch.autograd.Function):
+    """The output of a layer, as it is; backward goes the layer's formula."""
+
+    @staticmethod
+    def forward(ctx: Any, inputs: Tensor, output: Tensor, layer: nn.Module) -> Tensor:
+        ctx.layer, ctx.shape = layer, inputs.shape
+        return output.view_as(output)
+
+    @staticmethod
+    def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor, None, None]:
+        # Where all that follows is linear, samples share their signals: autograd has only expanded those of one.
+        one = signals[0][:1] if signals[0].stride(0) == 0 else signals[0]
+        return _transposed(ctx.layer, one, ctx.shape).expand(ctx.shape), None, None
+
+
+def _transposed(layer: nn.Module, signals: Float[Tensor, "n ..."], shape: torch.Size) -> Float[Tensor, "n ..."]:
+    """Signals at a layer's inputs, whose sizes after the first are those of ``shape``."""
+    scale, weight = getattr(_own(layer), "scale", 1.0), cast(Tensor, _own(layer).weight).detach()
+    if not isinstance(layer, nn.Conv2d | ScaledConv2d):
+        return signals @ (scale * weight)
+    kernel, stride, padding, dilation = _window(layer)
+    pairs = zip(shape[2:], signals.shape[2:], kernel, stride, padding, dilation, strict=True)
+    # Values at the end of the input, too few for another position.
+    rest = [i - ((o - 1) * s - 2 * p + (k - 1) * d + 1) for i, o, k, s, p, d in pairs]
+    weight = scale * weight.view(len(weight), -1, *kernel)
+    return conv_transpose2d(signals, weight, None, stride, padding, rest, 1, dilation)
+
+
+def _numbers(layer: nn.Module, call: tuple[Tensor, Tensor], k: int) -> int:
+    """How many numbers one sample's part takes: its inputs and signals or, with several positions, their sum."""
+    given, out = (values[0].numel() for values in call)
+    if isinstance(layer, _NORMALIZATIONS) or out > len(cast(Tensor, _own(layer).weight)):
+        return k * sum(p.numel() for p in _own(layer).parameters(recurse=False))
+    return given + k * out
+
+
+def _positions(layer: nn.Module, inputs: Tensor, signals: Tensor) -> tuple[Tensor, Float[Tensor, "k n m q"]]:
+    """What a layer's weights see at each of q positions, a view [n, ..., q or its axes], and the signals there."""
+    if not isinstance(layer, nn.Conv2d | ScaledConv2d):
+        inputs, signals = (t.unflatten(-1, (1, -1)).flatten(at, -2).mT for t, at in ((inputs, 1), (signals, 2)))
+        return inputs, signals
+    kernel, stride, padding, dilation = _window(layer)
+    images = pad(inputs, (padding[1], padding[1], padding[0], padding[0]))
+    shape = (*images.shape[:2], *kernel, *signals.shape[3:])
+    n, c, row, column = images.stride()
+    steps = (n, c, row * dilation[0], column * dilation[1], row * stride[0], column * stride[1])
+    return images.as_strided(shape, steps, images.storage_offset()), signals.flatten(3)
+
+
+def _window(layer: nn.Conv2d | ScaledConv2d) -> list[tuple[int, ...]]:
+    """Kernel size, stride, padding and dilation of a convolution, each for both axes."""
+    if isinstance(layer, ScaledConv2d):
+        return [(value, value) for value in (layer.shape[2], layer.stride, layer.padding, 1)]
+    return [layer.kernel_size, layer.stride, cast(tuple[int, ...], layer.padding), layer.dilation]
+
+
+def _own(layer: nn.Module) -> nn.Module:
+    """The module that holds a layer's parameters."""
+    return layer.linear if isinstance(layer, ScaledConv2d) else layer
 
 
 _NORMALIZATIONS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.GroupNorm, nn.LayerNorm)
@@ -248,43 +259,30 @@ def _normalization(layer: nn.Module, inputs: Tensor, signals: Tensor) -> Float[T
     return torch.cat(pieces, dim=2)
 
 
-def _convolution(
-    patches: Float[Tensor, "n q positions"], signals: Float[Tensor, "k n c positions"], weight: bool, bias: bool
-) -> Float[Tensor, "k n p"]:
-    """Jacobian in the weights and biases of a convolution; each sample's outputs share one matrix product."""
-    k, n, c, _ = signals.shape
-    pieces = []
-    if weight:
-        stacked = signals.transpose(0, 1).reshape(n, k * c, -1)
-        pieces.append(torch.bmm(stacked, patches.transpose(1, 2)).view(n, k, -1).transpose(0, 1))
-    if bias:
-        pieces.append(signals.sum(3))
-    return torch.cat(pieces, dim=2)
-
-
 def _has_formula(layer: nn.Module, owners: Counter[int]) -> bool:
     """A plain linear, convolutional or normalizing layer that trains, and whose parameters belong to nobody else."""
-    if not any(p.requires_grad for p in layer.parameters(recurse=False)):
+    parameters = list(_own(layer).parameters(recurse=False))
+    if not any(p.requires_grad for p in parameters) or any(owners[id(p)] > 1 for p in parameters):
         return False
     if type(layer) in _NORMALIZATIONS:
-        return all(owners[id(p)] == 1 for p in layer.parameters(recurse=False))
+        return True
     if type(layer) is nn.Conv2d:
         plain = layer.groups == 1 and layer.padding_mode == "zeros" and not isinstance(layer.padding, str)
     else:
-        plain = type(layer) in (nn.Linear, ScaledLinear)
-    alone = all(owners[id(p)] == 1 for p in layer.parameters(recurse=False))
-    return plain and alone and isinstance(layer._parameters.get("weight"), nn.Parameter)
+        plain = type(layer) in (nn.Linear, ScaledLinear, ScaledConv2d)
+    return plain and isinstance(_own(layer)._parameters.get("weight"), nn.Parameter)
 
 
-def _flat_inputs(layer: nn.Module, record: _Record) -> bool:
-    """Whether the inputs are what the formula is for: vectors for a linear layer, images for a convolution."""
-    if isinstance(layer, _NORMALIZATIONS):
-        return True
-    return record.calls[layer][0][0].ndim == (4 if isinstance(layer, nn.Conv2d) else 2)
+def _fits(layer: nn.Module, record: _Record, n: int) -> bool:
+    """Whether the inputs are what the formula is for: n vectors or sequences for a linear layer, images for others."""
+    shape = record.calls[layer][0][0].shape
+    images = isinstance(layer, nn.Conv2d | ScaledConv2d)
+    return isinstance(layer, _NORMALIZATIONS) or (shape[0] == n and (len(shape) == 4 if images else len(shape) > 1))
 
 
 def _factors(layer: nn.Module) -> tuple[float, float]:
     """Squared factors in front of weights and bias; 0 for what is not trained."""
+    layer = _own(layer)
     scale, shift = (layer.scale, layer.bias_scale) if isinstance(layer, ScaledLinear) else (1.0, 1.0)
     weight, bias = layer._parameters["weight"], layer._parameters.get("bias")
     return (
