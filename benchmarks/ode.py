@@ -165,13 +165,13 @@ def main() -> None:
         for name, found in rivals.items():
             for kind, solver in found.items():
                 against = f"{name} {version(name)}, {kind}"
-                for label, own in (("through the solver", mine), ("from states alone", kept)):
+                for label, own in (("autograd", mine), ("discrete", kept)):
                     if own is kept and kind != "`odeint_adjoint`" and name != "diffrax":
                         continue
                     a, b = tolerances[own], tolerances[solver]
                     (end, one), (_, other) = errors(own, a, exact), errors(solver, b, exact)
                     assert end < 1e-4 and one <= max(ACCURACY, other), (end, one, other)
-                    about = f"{label}; gradients off by {one:.0e}, theirs by {other:.0e}"
+                    about = f'`gradient="{label}"`; error of its gradients {one:.0e}, of theirs {other:.0e}'
                     # The targets are for equal accuracy.
                     target = TARGETS[name].get(kind) if own is mine and benchmark.title.endswith(SAME) else None
                     benchmark.compare(

@@ -11,7 +11,6 @@ import json
 import platform
 import re
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import Any
 
 from dlparadox.files import write_text
 from dlparadox.press.benchmarks import result_path, timed_code
+from dlparadox.provenance import git
 
 __all__ = ["REPETITIONS", "Benchmark"]
 
@@ -149,18 +149,10 @@ def _processor() -> str:
 
 def _project(folder: Path) -> dict[str, Any]:
     """Version of the project, commit, and whether there were changes; None for what git cannot tell here."""
-    commit = _git(folder, "rev-parse", "HEAD")
-    changed = _git(folder, "status", "--porcelain", "--", "../src", "*.py")
+    commit = git(folder, "rev-parse", "HEAD")
+    changed = git(folder, "status", "--porcelain", "--", "../src", "*.py")
     return {
         "version": metadata.version("dlparadox"),
         "commit": commit,
         "changed": None if changed is None else bool(changed),
     }
-
-
-def _git(folder: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()

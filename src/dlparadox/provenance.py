@@ -8,11 +8,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from dlparadox.digests import chapter_digest
 
-__all__ = ["code_state", "peak_memory_mib", "project_home", "versions"]
+__all__ = ["code_state", "git", "peak_memory_mib", "project_home", "versions"]
 
 PACKAGES = ("torch", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib")
 
@@ -40,6 +38,8 @@ def peak_memory_mib(device: str = "cpu") -> float:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     resident = peak / 2**20 if sys.platform == "darwin" else peak / 2**10
     if device.startswith("cuda"):
+        import torch
+
         resident += torch.cuda.max_memory_allocated(device) / 2**20
     return round(resident, 1)
 
@@ -51,19 +51,20 @@ def code_state(slug: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     if home is None or source is None or not source.is_file():
         return {"commit": None, "dirty": None, "digest": None}
     paths = ["src", f"experiments/{slug}.md", f"experiments/paper/{slug}.yaml"]
-    status = _git(home, "status", "--porcelain", "--", *paths)
+    status = git(home, "status", "--porcelain", "--", *paths)
     try:
         digest = chapter_digest(source, parameters, for_record=True)
     except ImportError:  # jupytext is not part of the plain package
         digest = None
     return {
-        "commit": _git(home, "rev-parse", "HEAD") or None,
+        "commit": git(home, "rev-parse", "HEAD") or None,
         "dirty": None if status is None else bool(status),
         "digest": digest,
     }
 
 
-def _git(home: Path, *arguments: str) -> str | None:
+def git(home: Path, *arguments: str) -> str | None:
+    """What git answers in a folder, without white space at its ends; None where it cannot."""
     try:
         done = subprocess.run(["git", "-C", str(home), *arguments], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
