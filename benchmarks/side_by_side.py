@@ -8,13 +8,16 @@ import os
 os.environ.update({f"{name}_NUM_THREADS": "1" for name in ("OMP", "MKL", "OPENBLAS")})
 
 import json
+import multiprocessing
 import platform
 import re
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from importlib import metadata
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +56,7 @@ class Benchmark:
         repetitions: int = REPETITIONS,
         per: int = 1,
         at_least: float | None = None,
+        apart: bool = False,
     ) -> None:
         """Time both in turns.
 
@@ -67,18 +71,18 @@ class Benchmark:
             repetitions: how often both are timed, after one run of each that is not.
             per: how many units (epochs) one call does; milliseconds are for one of them.
             at_least: the ratio theirs / ours that we set out to reach, where there is one.
+            apart: run theirs in a process of its own, which ours cannot change; it has to be picklable then.
         """
-        contestants = [ours, theirs]
-        for run in contestants:
-            run()
-        times: list[tuple[float, float]] = []
-        for repetition in range(repetitions):
-            taken = [0.0, 0.0]
-            for which in (0, 1) if repetition % 2 == 0 else (1, 0):
-                start = time.process_time()
-                contestants[which]()
-                taken[which] = (time.process_time() - start) / per
-            times.append((taken[0], taken[1]))
+        with _separate(theirs) if apart else nullcontext(lambda: _seconds(theirs)) as of_theirs:
+            contestants = [lambda: _seconds(ours), of_theirs]
+            for run in contestants:
+                run()
+            times: list[tuple[float, float]] = []
+            for repetition in range(repetitions):
+                taken = [0.0, 0.0]
+                for which in (0, 1) if repetition % 2 == 0 else (1, 0):
+                    taken[which] = contestants[which]() / per
+                times.append((taken[0], taken[1]))
         ratio = _spread([b / a for a, b in times])
         a, b = (_rounded(1000 * statistics.median(column)) for column in zip(*times, strict=True))
         line = {"group": self.title, "name": name, "against": against, "ours_ms": a, "theirs_ms": b, "ratio": ratio}
@@ -117,6 +121,37 @@ class Benchmark:
         write_text(path, json.dumps(content, indent=1) + "\n")
         print(f"kept: {path}")
         return path
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    """CPU seconds of this process for one run."""
+    start = time.process_time()
+    run()
+    return time.process_time() - start
+
+
+@contextmanager
+def _separate(run: Callable[[], object]) -> Iterator[Callable[[], float]]:
+    """A function that has another process do one run, and returns that process's seconds."""
+    spawn = multiprocessing.get_context("spawn")
+    here, there = spawn.Pipe()
+    process = spawn.Process(target=_serve, args=(there, run), daemon=True)
+    process.start()
+
+    def seconds() -> float:
+        here.send(True)
+        return float(here.recv())
+
+    try:
+        yield seconds
+    finally:
+        here.send(False)
+        process.join()
+
+
+def _serve(connection: Connection, run: Callable[[], object]) -> None:
+    while connection.recv():
+        connection.send(_seconds(run))
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:

@@ -220,14 +220,15 @@ def executed(text: str = TEXT) -> Any:
 
 
 def only_its_own_part(book: Path) -> None:
-    """Leave out the parts of the book whose chapters this project does not have, with the pages that open them."""
+    """Leave out the chapters that this project does not have, and the pages that open parts without any."""
     toc = yaml.safe_load((book / "_toc.yml").read_text(encoding="utf-8"))
     kept = []
     for part in toc["parts"]:
         files = [entry["file"] for entry in part["chapters"]]
         chapters = [file for file in files if file.startswith("chapters/")]
         if not chapters or f"chapters/{SLUG}" in chapters:
-            kept.append(part)
+            others = set(chapters) - {f"chapters/{SLUG}"}
+            kept.append({**part, "chapters": [entry for entry in part["chapters"] if entry["file"] not in others]})
         else:
             for file in set(files) - set(chapters):
                 (book / f"{file}.md").unlink()
