@@ -197,14 +197,22 @@ WIDE = {
 }
 
 
-@pytest.mark.parametrize(("name", "expected"), WIDE.items(), ids=WIDE)
-def test_the_scales_of_each_parameterization(name: str, expected: list[tuple[float, float]]) -> None:
-    network = wide_mlp(5, (7, 11), 3, parameterization=name)
-    layers = [layer for layer in network if isinstance(layer, ScaledLinear)]
-    assert [(layer.in_features, layer.out_features) for layer in layers] == [(5, 7), (7, 11), (11, 3)]
+def layers_with_scales(
+    network: torch.nn.Module, sizes: list[tuple[int, int]], expected: list[tuple[float, float]]
+) -> list[tuple[ScaledLinear, tuple[float, float]]]:
+    """The linear layers of a network without bias, checked against their sizes, factors and standard deviations."""
+    layers = [layer for layer in network.modules() if isinstance(layer, ScaledLinear)]
+    assert [(layer.in_features, layer.out_features) for layer in layers] == sizes
     for layer, (scale, std) in zip(layers, expected, strict=True):
         assert (layer.scale, layer.std) == (pytest.approx(scale), pytest.approx(std))
         assert layer.bias is None
+    return list(zip(layers, expected, strict=True))
+
+
+@pytest.mark.parametrize(("name", "expected"), WIDE.items(), ids=WIDE)
+def test_the_scales_of_each_parameterization(name: str, expected: list[tuple[float, float]]) -> None:
+    network = wide_mlp(5, (7, 11), 3, parameterization=name)
+    layers_with_scales(network, [(5, 7), (7, 11), (11, 3)], expected)
 
 
 @pytest.mark.parametrize("name", PARAMETERIZATIONS)
@@ -286,11 +294,7 @@ CONVOLUTIONAL = {
 @pytest.mark.parametrize(("name", "expected"), CONVOLUTIONAL.items(), ids=CONVOLUTIONAL)
 def test_the_scales_of_each_convolutional_parameterization(name: str, expected: list[tuple[float, float]]) -> None:
     network = initialize(wide_cnn((2, 5, 5), (7, 11), 3, parameterization=name), generator(0, "w"))
-    layers = [layer for layer in network.modules() if isinstance(layer, ScaledLinear)]
-    assert [(layer.in_features, layer.out_features) for layer in layers] == [(18, 7), (63, 11), (11, 3)]
-    for layer, (scale, std) in zip(layers, expected, strict=True):
-        assert (layer.scale, layer.std) == (pytest.approx(scale), pytest.approx(std))
-        assert layer.bias is None
+    for layer, (_, std) in layers_with_scales(network, [(18, 7), (63, 11), (11, 3)], expected):
         # A standard deviation of r draws is known to a part 1/sqrt(2 r): four of these.
         spread = 4 / math.sqrt(2 * layer.weight.numel())
         assert float(layer.weight.detach().std()) == pytest.approx(std, rel=spread)
