@@ -102,7 +102,7 @@ def _rows(features: Features, itemsize: int, memory: int) -> int:
     k = 1 if features.trace else features.k
     wanted = max(1, (512 if features.trace else 640) // k)
     # Two blocks, and the graph that one of them comes from; in the memory, and each by itself in the cache.
-    held = min(memory // 8, 2**24) // max(features.bytes, 1)
+    held = min(memory // 8, 2**25) // max(features.bytes, 1)
     squared = math.isqrt(memory // (16 * itemsize)) // k  # a block of the kernel, and what it is made of
     return max(1, min(wanted, held, squared))
 

@@ -1,7 +1,9 @@
 """Parts of a network's Jacobian, and the blocks of the tangent kernel that they add up to."""
 
+import ctypes
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, cast
@@ -37,13 +39,18 @@ def uninitialized(shape: tuple[int, ...], like: Tensor) -> Tensor:
     return torch.empty(shape, dtype=like.dtype, device=like.device)
 
 
+@cache
 def keep_freed_memory() -> None:
-    """Makes malloc keep freed memory for the next call, which is cheaper than to fetch it from the system anew.
+    """Makes glibc's malloc keep blocks of up to 32 MB when they are freed, and up to 256 MB of them, for the next call.
 
-    glibc's malloc gives blocks back at once that are larger than any freed before; 32 MB is the highest that this limit
-    rises to (mallopt(3), M_MMAP_THRESHOLD). This block is never touched, so it costs nothing.
+    By itself it fetches large blocks from the system and gives them back at once; to fetch a page anew and clear it
+    costs more than to write a result into it. Other systems' malloc is left as it is. Source: mallopt(3).
     """
-    torch.empty(2**25 - 2**13, dtype=torch.uint8)
+    trim_threshold, mmap_threshold = -1, -3
+    with suppress(AttributeError, OSError):
+        malloc = ctypes.CDLL(None)
+        malloc.mallopt(trim_threshold, 2**28)
+        malloc.mallopt(mmap_threshold, 2**25)
 
 
 class Buffers:
