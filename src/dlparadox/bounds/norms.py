@@ -1,0 +1,116 @@
+"""Norms of the weights of fully connected networks, and the capacities that are made of them.
+
+A network is the list of its weight matrices A_1, ..., A_L, each [outputs, inputs], with 1-Lipschitz activations that
+map 0 to 0 in between, and no biases: a bias is a further input that is always 1. Unlike counts of weights, norms depend
+on what training did, hence on the labels.
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+__all__ = [
+    "distance_from_initialization",
+    "frobenius_product",
+    "frobenius_rademacher",
+    "margins",
+    "path_norm",
+    "spectral_complexity",
+    "spectral_product",
+]
+
+Matrices = Sequence[Float[Tensor, "out in"]]
+
+
+def margins(scores: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[Tensor, " n"]:
+    """By how much the score of the label exceeds the largest of the others; negative where the sample is misclassified.
+
+    Raises:
+        ValueError: if there is only one score for each sample, or a label is none of them.
+    """
+    if scores.ndim != 2 or scores.shape[1] < 2 or labels.shape != scores.shape[:1]:
+        raise ValueError(f"scores must be [n, k] with k >= 2, labels [n]; got {(*scores.shape,)}, {(*labels.shape,)}")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < scores.shape[1]:
+        raise ValueError(f"labels must lie between 0 and {scores.shape[1] - 1}; got {labels.min()} to {labels.max()}")
+    own = scores.gather(1, labels[:, None])
+    return own[:, 0] - scores.scatter(1, labels[:, None], -math.inf).amax(1)
+
+
+def spectral_product(weights: Matrices) -> float:
+    """Π |A_i| with largest singular values: an upper bound on the network's Lipschitz constant."""
+    return math.prod(_spectral(a) for a in _checked(weights))
+
+
+def frobenius_product(weights: Matrices) -> float:
+    """Π |A_i|_F."""
+    return math.prod(float(torch.linalg.matrix_norm(a)) for a in _checked(weights))
+
+
+def path_norm(weights: Matrices) -> float:
+    """Square root of the sum, over all paths from an input to an output, of the squared product of their weights.
+
+    It does not change when a hidden unit's weights in are multiplied by c > 0 and those out divided by it. Source:
+    Neyshabur, Tomioka & Srebro 2015 (arXiv:1503.00036).
+    """
+    total = torch.ones(_checked(weights)[0].shape[1], dtype=torch.float64)
+    for a in weights:
+        total = a.double().square() @ total
+    return math.sqrt(float(total.sum()))
+
+
+def distance_from_initialization(weights: Matrices, initial: Matrices) -> float:
+    """sqrt(Σ |A_i - M_i|_F²): how far training has moved the weights from where they started."""
+    _checked(weights, initial)
+    return math.sqrt(
+        sum(float((a.double() - m.double()).square().sum()) for a, m in zip(weights, initial, strict=True))
+    )
+
+
+def spectral_complexity(weights: Matrices, reference: Matrices | None = None) -> float:
+    """R_A = Π |A_i| · (Σ (|(A_i - M_i)ᵀ|_{2,1} / |A_i|)^{2/3})^{3/2}.
+
+    |A_i| is the largest singular value, |Bᵀ|_{2,1} the sum of the Euclidean norms of the rows of B, and the reference
+    M_i is chosen before training: the initial weights, or zero. Divided by the margin, and multiplied by |X|_F / n, it
+    is the margin bound up to constants and logarithms. Source: Bartlett, Foster & Telgarsky 2017 (arXiv:1706.08498),
+    equation 1.2, where matrices are written as here.
+    """
+    _checked(weights, reference)
+    zeros = [torch.zeros_like(a) for a in weights]
+    total = 0.0
+    for a, m in zip(weights, zeros if reference is None else reference, strict=True):
+        total += (float((a - m).double().norm(dim=1).sum()) / _spectral(a)) ** (2 / 3)
+    return spectral_product(weights) * total**1.5
+
+
+def frobenius_rademacher(norms: Sequence[float], inputs: Float[Tensor, "n d"]) -> float:
+    """Upper bound (sqrt(2 L ln 2) + 1) Π M_i · sqrt(Σ |x_j|²) / n on the empirical Rademacher complexity.
+
+    Of networks with ReLU and one output whose matrices have Frobenius norms of at most ``norms``, M_1 to M_L. Source:
+    Golowich, Rakhlin & Shamir 2018 (arXiv:1712.06541), Theorem 1.
+    """
+    if len(norms) == 0 or not all(0 < norm < math.inf for norm in norms):
+        raise ValueError(f"norms must be at least one positive number; got {list(norms)}")
+    if inputs.ndim != 2 or len(inputs) == 0:
+        raise ValueError(f"inputs must be [n, d] with n >= 1; got {tuple(inputs.shape)}")
+    size = float(torch.linalg.matrix_norm(inputs.double()))
+    return (math.sqrt(2 * len(norms) * math.log(2)) + 1) * math.prod(norms) * size / len(inputs)
+
+
+def _spectral(a: Tensor) -> float:
+    """Largest singular value."""
+    return float(torch.linalg.matrix_norm(a.double(), 2))
+
+
+def _checked(weights: Matrices, other: Matrices | None = None) -> Matrices:
+    """The matrices, after a check that each fits on the one before, and that the others have the same shapes."""
+    shapes = [tuple(a.shape) for a in weights]
+    fit = all(len(shape) == 2 for shape in shapes)
+    if not shapes or not fit or any(a[0] != b[1] for a, b in pairwise(shapes)):
+        raise ValueError(f"weights must be matrices [outputs, inputs] that follow on one another; got {shapes}")
+    if other is not None and (found := [tuple(a.shape) for a in other]) != shapes:
+        raise ValueError(f"both lists must have matrices of the same shapes; got {shapes} and {found}")
+    return weights

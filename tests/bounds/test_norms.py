@@ -1,0 +1,123 @@
+"""Norms of weights: values by hand, invariances, and against what networks do."""
+
+import math
+from collections.abc import Callable
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from dlparadox.bounds.norms import (
+    distance_from_initialization,
+    frobenius_product,
+    frobenius_rademacher,
+    margins,
+    path_norm,
+    spectral_complexity,
+    spectral_product,
+)
+from dlparadox.bounds.rademacher import random_signs
+from dlparadox.seeding import generator
+
+
+def matrices(widths: tuple[int, ...], name: str = "weights") -> list[Tensor]:
+    """Random weights of a network with these widths, in float64."""
+    stream = generator(0, name)
+    shapes = zip(widths[1:], widths[:-1], strict=True)
+    return [torch.randn(shape, generator=stream, dtype=torch.float64) for shape in shapes]
+
+
+def network(weights: list[Tensor], x: Tensor) -> Tensor:
+    """The outputs of the network with these weights and ReLU."""
+    for a in weights[:-1]:
+        x = (x @ a.T).relu()
+    return x @ weights[-1].T
+
+
+def test_margins_by_hand() -> None:
+    scores = torch.tensor([[1.0, 3.0, 2.0], [1.0, 3.0, 2.0], [0.0, 0.0, -1.0]])
+    assert margins(scores, torch.tensor([1, 2, 0])).tolist() == [1.0, -1.0, 0.0]
+
+
+def test_path_norm_is_the_sum_over_all_paths() -> None:
+    weights = matrices((3, 4, 2, 5))
+    paths = sum(
+        float(weights[0][j, i] * weights[1][k, j] * weights[2][m, k]) ** 2
+        for i, j, k, m in product(range(3), range(4), range(2), range(5))
+    )
+    assert path_norm(weights) == pytest.approx(math.sqrt(paths), rel=1e-12)
+
+
+@given(st.floats(0.01, 100))
+def test_what_rescaling_a_unit_changes(c: float) -> None:
+    weights = matrices((3, 4, 2))
+    x = torch.randn(5, 3, generator=generator(0, "x"), dtype=torch.float64)
+    moved = [weights[0].clone(), weights[1].clone()]
+    moved[0][1] *= c
+    moved[1][:, 1] /= c
+    torch.testing.assert_close(network(moved, x), network(weights, x))
+    assert path_norm(moved) == pytest.approx(path_norm(weights), rel=1e-9)
+    scaled = [c * weights[0], weights[1] / c]
+    for measure in (spectral_product, frobenius_product, spectral_complexity):
+        assert measure(scaled) == pytest.approx(measure(weights), rel=1e-9)
+
+
+def test_products_by_hand_for_diagonal_matrices() -> None:
+    weights = [torch.diag(torch.tensor([3.0, 4.0])), torch.diag(torch.tensor([2.0, 1.0]))]
+    assert spectral_product(weights) == pytest.approx(8.0)
+    assert frobenius_product(weights) == pytest.approx(5 * math.sqrt(5))
+    expected = 8 * ((7 / 4) ** (2 / 3) + (3 / 2) ** (2 / 3)) ** 1.5
+    assert spectral_complexity(weights) == pytest.approx(expected)
+    start = [torch.diag(torch.tensor([3.0, 1.0])), torch.diag(torch.tensor([2.0, 1.0]))]
+    assert spectral_complexity(weights, start) == pytest.approx(8 * (3 / 4))
+    assert distance_from_initialization(weights, start) == pytest.approx(3.0)
+    assert distance_from_initialization(weights, weights) == 0.0
+
+
+def test_the_21_norm_sums_the_norms_of_rows() -> None:
+    # One output: the row's norm is its largest singular value, so the ratio is 1 for any row.
+    assert spectral_complexity([torch.tensor([[1.0, 2.0, 2.0]])]) == pytest.approx(3.0)
+    # One input: three outputs, norms 1, 2 and 2, largest singular value 3.
+    assert spectral_complexity([torch.tensor([[1.0], [2.0], [2.0]])]) == pytest.approx(5.0)
+
+
+def test_no_network_changes_faster_than_the_spectral_product() -> None:
+    weights, stream = matrices((6, 8, 8, 3)), generator(0, "pairs")
+    x, y = torch.randn(2, 500, 6, generator=stream, dtype=torch.float64)
+    change = (network(weights, x) - network(weights, y)).norm(dim=1) / (x - y).norm(dim=1)
+    assert 0 < float(change.max()) <= spectral_product(weights)
+
+
+def test_rademacher_bound_is_above_the_exact_value_of_linear_functions() -> None:
+    stream, n = generator(0, "linear"), 40
+    x = torch.randn(n, 5, generator=stream, dtype=torch.float64)
+    found = [2.0 * float((random_signs(n, stream) @ x).norm()) / n for _ in range(2000)]
+    bound = frobenius_rademacher([2.0], x)
+    exact = sum(found) / len(found)  # sup over |w| <= 2 of the mean of s_i w·x_i
+    assert exact < bound < 3 * exact
+    deeper = frobenius_rademacher([2.0, 1.0, 1.0], x)
+    assert deeper == pytest.approx(bound * (math.sqrt(6 * math.log(2)) + 1) / (math.sqrt(2 * math.log(2)) + 1))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: margins(torch.zeros(3, 1), torch.zeros(3).long()), "k >= 2"),
+        (lambda: margins(torch.zeros(3, 2), torch.tensor([0, 1, 2])), "between 0 and 1; got 0 to 2"),
+        (lambda: path_norm([]), r"that follow on one another; got \[\]"),
+        (lambda: spectral_product([torch.zeros(3, 2), torch.zeros(3, 2)]), r"got \[\(3, 2\), \(3, 2\)\]"),
+        (lambda: frobenius_product([torch.zeros(3)]), "must be matrices"),
+        (
+            lambda: distance_from_initialization([torch.zeros(3, 2)], [torch.zeros(2, 3)]),
+            r"same shapes; got \[\(3, 2\)\] and \[\(2, 3\)\]",
+        ),
+        (lambda: frobenius_rademacher([1.0, 0.0], torch.zeros(2, 2)), "norms must be at least one positive number"),
+        (lambda: frobenius_rademacher([1.0], torch.zeros(2)), r"inputs must be \[n, d\]"),
+    ],
+)
+def test_refuses_what_is_no_network(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        call()
