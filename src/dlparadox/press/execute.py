@@ -75,7 +75,7 @@ def execute(
     failed.unlink(missing_ok=True)
     path = folder / f"{slug}.ipynb"
     partial.replace(path)
-    print(f"{label}: done in {time.monotonic() - start:.0f} s", flush=True)
+    _say(f"{label}: done in {time.monotonic() - start:.0f} s")
     return path
 
 
@@ -122,7 +122,7 @@ class _Progress:
         self._thread = threading.Thread(target=self._report, daemon=True)
 
     def __enter__(self) -> "_Progress":
-        print(f"{self.label}: started", flush=True)
+        _say(f"{self.label}: started")
         self._thread.start()
         return self
 
@@ -133,7 +133,12 @@ class _Progress:
     def _report(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             parts = [f"{time.monotonic() - self.start:.0f} s", self.cells.text, self.detail.text]
-            print(f"{self.label}: {', '.join(part for part in parts if part)}", flush=True)
+            _say(f"{self.label}: {', '.join(part for part in parts if part)}")
+
+
+def _say(line: str) -> None:
+    """Print a line in one write, so that lines of runs side by side stay apart."""
+    print(f"{line}\n", end="", flush=True)
 
 
 def _last_line(error: Exception) -> str:
