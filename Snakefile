@@ -71,7 +71,7 @@ wildcard_constraints:
     seed="[0-9]+",
 
 
-localrules: all, page, generated, html
+localrules: all, page, generated, html, publish
 
 
 rule all:
@@ -111,6 +111,15 @@ rule seed:
         **LIMITS["paper"],
     shell:
         "{PRESS} execute {wildcards.slug} --profile paper --seed {wildcards.seed} --with-parent"
+
+
+rule publish:
+    input:
+        "build/paper/{slug}/record.json",
+    output:
+        touch("build/paper/{slug}.recorded"),
+    shell:
+        "{PRESS} publish {wildcards.slug}"
 
 
 rule page:

@@ -34,7 +34,11 @@ pids=()
 stop() {
     status=$?
     trap - EXIT
-    command -v scancel > /dev/null && scancel --quiet --user=root 2> /dev/null || true
+    scancel --quiet --user=root 2> /dev/null || true
+    for attempt in $(seq 20); do  # the daemons have to outlive the jobs, or these run on alone
+        [ -n "$(squeue --noheader 2> /dev/null)" ] || break
+        sleep 1
+    done
     for ((index = ${#pids[@]} - 1; index >= 0; index--)); do
         kill "${pids[index]}" 2> /dev/null || true
         wait "${pids[index]}" 2> /dev/null || true

@@ -21,6 +21,7 @@ COMMANDS = {
     "site": "build the HTML",
     "chapter": "run one chapter with your own parameters",
     "paper": "run one chapter at the paper's scale and keep the record",
+    "publish": "keep the record of a run at the paper's scale that is finished",
     "sync": "bring the notebooks in experiments/ into step with their texts",
     "check-pairs": "fail if a notebook in experiments/ is out of step with its text",
     "reference": "make a chapter's reference from its executed quick run",
@@ -45,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        if name in {"execute", "page", "chapter", "paper", "reference", "digest"}:
+        if name in {"execute", "page", "chapter", "paper", "publish", "reference", "digest"}:
             command.add_argument("slug", help="the chapter")
         if name in {"execute", "digest"}:
             command.add_argument("--profile", default="quick", help=f"one of {', '.join(PROFILES)}")
@@ -92,9 +93,13 @@ def _run(options: argparse.Namespace, project: Project) -> int:
         case "paper":
             from dlparadox.press.publish import run_jobs, run_paper
 
-            split = bool(options.executor)
-            path = run_jobs(project, slug, options.executor, options.cores) if split else run_paper(project, slug)
-            print(f"recorded: {path}")
+            if options.executor:
+                run_jobs(project, slug, options.executor, options.cores)
+            print(f"recorded: {run_paper(project, slug)}")
+        case "publish":
+            from dlparadox.press.publish import publish_record
+
+            print(f"recorded: {publish_record(project, slug)}")
         case "digest":
             _digest(project, slug, options.profile)
         case _:

@@ -11,7 +11,7 @@ from typing import NoReturn
 from dlparadox.press.errors import PressError
 from dlparadox.press.paths import Project
 
-__all__ = ["OPTIONS", "check_contents", "hold_lock", "make_book", "memory", "remove_leftovers"]
+__all__ = ["OPTIONS", "check_contents", "hold_lock", "make_book", "memory", "remove_leftovers", "run_snakemake"]
 
 #: Of every run of Snakemake: after a kill it goes on without unlocking, and what can run runs. More may be quiet.
 OPTIONS = ("--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "progress", "host", "reason")
@@ -27,9 +27,14 @@ def make_book(project: Project, targets: Sequence[str] = (), cores: str = "all")
     remove_leftovers(project)
     if not targets:
         check_contents(project)
+    options = ["--cores", cores, "--resources", f"mem_mb={memory()}", *OPTIONS, "rules", "--", *targets]
+    run_snakemake(project, descriptor, options)
+
+
+def run_snakemake(project: Project, descriptor: int, options: Sequence[str]) -> NoReturn:
+    """Turn this process, with the lock that it holds, into a run of Snakemake."""
     os.set_inheritable(descriptor, True)
     os.chdir(project.root)
-    options = ["--cores", cores, "--resources", f"mem_mb={memory()}", *OPTIONS, "rules", "--", *targets]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *options])
 

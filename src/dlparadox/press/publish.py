@@ -8,12 +8,12 @@ import contextlib
 import os
 import pkgutil
 import shutil
-import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from dlparadox.files import atomic_path
-from dlparadox.press.book import OPTIONS, hold_lock, memory
+from dlparadox.press.book import OPTIONS, hold_lock, memory, run_snakemake
 from dlparadox.press.errors import PressError, unknown
 from dlparadox.press.execute import execute
 from dlparadox.press.parameters import effective, of_one_seed, paper_parameters
@@ -38,8 +38,8 @@ def run_paper(project: Project, slug: str) -> Path:
         os.close(lock)
 
 
-def run_jobs(project: Project, slug: str, executor: str, cores: str = "all") -> Path:
-    """The same as :func:`run_paper`, as Snakemake jobs: one per seed fills the cache, one more gathers.
+def run_jobs(project: Project, slug: str, executor: str, cores: str = "all") -> NoReturn:
+    """The same as :func:`run_paper`, but turn this process into Snakemake: a job per seed, one that gathers.
 
     Args:
         project: the project; on a cluster its folder lies where all machines see it.
@@ -48,26 +48,18 @@ def run_jobs(project: Project, slug: str, executor: str, cores: str = "all") -> 
         cores: how many jobs run side by side under ``local``; elsewhere the cluster decides.
 
     Raises:
-        PressError: for a chapter, its parameters or an executor that is not there, or when a job failed.
+        PressError: for a chapter, its parameters or an executor that is not there.
     """
     paper_parameters(project, project.chapter(slug))
     check_executor(executor)
     lock = hold_lock(project, slug)
-    options = ["--jobs", "unlimited", *OPTIONS]  # not quiet about rules: a failed job is shown with its log
+    # Gathering always runs: what is finished costs it little, and a plain run may have left an older record.
+    options = ["--executor", executor, "--forcerun", "execute"]
     if executor == "local":
-        options = ["--cores", cores, "--resources", f"mem_mb={memory()}", *OPTIONS, "rules"]
-    # --force: gathering always runs. What is finished costs it little, and a plain run may have left an older record.
-    command = [sys.executable, "-m", "snakemake", "--executor", executor, "--force", *options]
-    command += ["--", f"build/paper/{slug}/record.json"]
-    try:
-        status = subprocess.run(command, cwd=project.root, pass_fds=(lock,), check=False).returncode
-        if status:
-            raise PressError(
-                f"{slug}: a job failed, see above; what is finished is kept, the same command goes on there"
-            )
-        return publish_record(project, slug)
-    finally:
-        os.close(lock)
+        options += ["--cores", cores, "--resources", f"mem_mb={memory()}", *OPTIONS, "rules"]
+    else:
+        options += ["--jobs", "unlimited", *OPTIONS]  # not quiet about rules: a failed job is shown with its log
+    run_snakemake(project, lock, [*options, "--", f"build/paper/{slug}.recorded"])
 
 
 def check_executor(name: str) -> None:
