@@ -88,8 +88,8 @@ slurm-status-command: squeue
 slurm-init-seconds-before-status-checks: 5
 END
 
-start() {  # run a daemon in the foreground of its own, with its output kept
-    "$@" > "$state/${1##*/}.out" 2>&1 &
+start() {  # run a daemon as a child, out of reach of Ctrl-C: it has to be there until the jobs are cancelled
+    setsid "$@" > "$state/${1##*/}.out" 2>&1 &
     pids+=($!)
 }
 
