@@ -6,12 +6,13 @@ READY := $(VENV)/.ready
 PY := $(VENV)/bin/python
 PRESS := $(PY) -m dlparadox.press
 PYTHON ?=
+EXECUTOR ?=
 CORES ?= all
 WORKERS ?= 2
 PORT ?= 8000
 HTML := _build/html/index.html
 
-export NAME PARAMS PYTHON
+export NAME PARAMS PYTHON EXECUTOR
 export PYTHONUNBUFFERED := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -23,6 +24,7 @@ help:  ## explain every target
 	@grep -hE '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /\1|/' | \
 		while IFS='|' read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
 	@echo
+	@echo "  make paper NAME=random-labels EXECUTOR=slurm runs one job per seed on a cluster; EXECUTOR=local does so here."
 	@echo "  PYTHON=python3.12 picks the interpreter for .venv; CORES=2 limits how many chapters run side by side."
 
 book: $(READY)  ## run the chapters that changed and build the book; prints the path to open
@@ -36,7 +38,9 @@ chapter: $(READY)  ## run one chapter your way: NAME=random-labels PARAMS="width
 	@$(PRESS) chapter -- "$$NAME" "$$PARAMS"
 
 paper: $(READY)  ## run one chapter at the paper's scale and keep the record: NAME=random-labels; resumes when interrupted
-	@$(PRESS) paper -- "$$NAME"
+	@[ "$$EXECUTOR" != slurm ] || ! command -v sbatch > /dev/null || $(PY) -c "import snakemake_executor_plugin_slurm" 2>/dev/null || \
+		$(PY) -m pip install -c requirements.lock -e ".[cluster]"
+	@$(PRESS) paper --executor "$$EXECUTOR" --cores "$(CORES)" -- "$$NAME"
 
 sync: $(READY)  ## bring the notebooks in experiments/ into step with their .md, the source
 	@$(PRESS) sync

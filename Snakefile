@@ -1,6 +1,6 @@
 # The book as a workflow: chapter texts -> executed notebooks and records -> pages, ledger, scoreboard -> HTML.
-# `make book` runs it here. On a cluster the same file runs under an executor plugin, for example
-# `python -m snakemake --executor slurm --jobs 20`. All paths are relative to the project's folder.
+# `make book` runs it here. On a cluster the same file runs under an executor plugin: `make paper NAME=… EXECUTOR=slurm`
+# for one chapter at the paper's scale. All paths are relative to the project's folder.
 
 import json
 import os
@@ -11,13 +11,13 @@ from pathlib import Path
 
 from dlparadox.digests import chapter_digest, text_digest, used_code
 from dlparadox.press.benchmarks import scripts, timed_code
-from dlparadox.press.parameters import effective
+from dlparadox.press.parameters import effective, of_one_seed, seeds_of
 from dlparadox.press.paths import PROFILES, Project
 
 PROJECT = Project(Path("."))
 CHAPTERS = sorted(Path(path).stem for path in glob("experiments/*.md"))
 PRESS = f"exec {sys.executable!r} -m dlparadox.press"  # exec: a job ends when Snakemake stops it, not a shell around it
-LIMITS = {"quick": {"mem_mb": 2048, "runtime": 15}, "paper": {"mem_mb": 16384, "runtime": 48 * 60}}  # MiB, minutes
+LIMITS = {"quick": {"mem_mb": 2048, "runtime": 15}, "paper": {"mem_mb": 8192, "runtime": 24 * 60}}  # MiB, minutes
 LOCK = text_digest(Path("requirements.lock").read_text())  # other versions can give other numbers
 
 
@@ -25,6 +25,21 @@ LOCK = text_digest(Path("requirements.lock").read_text())  # other versions can 
 def digest(slug, profile):
     """What a chapter's run depends on: its code, its parameters, and what they use of every module."""
     return chapter_digest(PROJECT.source(slug), effective(PROJECT, slug, profile))["total"]
+
+
+@cache
+def digest_of_seed(slug, seed):
+    """The same for the run of one seed, so that another number of seeds runs none of them again."""
+    values = of_one_seed(effective(PROJECT, slug, "paper"), seed)
+    return chapter_digest(PROJECT.source(slug), values)["total"]
+
+
+def runs_of_seeds(wildcards):
+    """Runs of one seed each that fill the cache before the run at the paper's scale gathers it; quick ones need none."""
+    if wildcards.profile == "quick":
+        return []
+    values = effective(PROJECT, wildcards.slug, wildcards.profile)
+    return [f"build/paper/seeds/{seed}/{wildcards.slug}.ipynb" for seed in seeds_of(values)]
 
 
 @cache
@@ -53,9 +68,10 @@ def texts_of_the_book():
 wildcard_constraints:
     slug="[a-z0-9-]+",
     profile="|".join(PROFILES),
+    seed="[0-9]+",
 
 
-localrules: all, page, generated, html
+localrules: all, page, generated, html, publish
 
 
 rule all:
@@ -66,7 +82,8 @@ rule all:
 rule execute:
     input:
         md=ancient("experiments/{slug}.md"),  # an edit of prose changes its time, not its digest
-        recorded=lambda wildcards: committed(wildcards.slug),
+        recorded=lambda wildcards: committed(wildcards.slug) if wildcards.profile == "quick" else [],
+        seeds=runs_of_seeds,
     output:
         notebook="build/{profile}/{slug}.ipynb",
         record="build/{profile}/{slug}/record.json",
@@ -79,6 +96,30 @@ rule execute:
         runtime=lambda wildcards: LIMITS[wildcards.profile]["runtime"],
     shell:
         "{PRESS} execute {wildcards.slug} --profile {wildcards.profile} --with-parent"
+
+
+rule seed:
+    input:
+        md=ancient("experiments/{slug}.md"),
+    output:
+        notebook="build/paper/seeds/{seed}/{slug}.ipynb",
+    params:
+        digest=lambda wildcards: digest_of_seed(wildcards.slug, int(wildcards.seed)),
+        lock=LOCK,
+    threads: 1
+    resources:
+        **LIMITS["paper"],
+    shell:
+        "{PRESS} execute {wildcards.slug} --profile paper --seed {wildcards.seed} --with-parent"
+
+
+rule publish:
+    input:
+        "build/paper/{slug}/record.json",
+    output:
+        touch("build/paper/{slug}.recorded"),
+    shell:
+        "{PRESS} publish {wildcards.slug}"
 
 
 rule page:
@@ -129,8 +170,8 @@ rule html:
 
 
 onerror:
-    failed = sorted(glob("build/*/*.failed.ipynb"))
+    failed = sorted(glob("build/*/*.failed.ipynb") + glob("build/paper/seeds/*/*.failed.ipynb"))
     for path in failed:
         print(f"failed: {os.path.abspath(path)}", file=sys.stderr)
     kept = os.path.abspath("_build/html/index.html")
-    print("The book was not made." + f" The last good one stays: {kept}" * os.path.exists(kept), file=sys.stderr)
+    print("Not everything was made." + f" The last good one stays: {kept}" * os.path.exists(kept), file=sys.stderr)

@@ -17,6 +17,7 @@ case "$*" in
     *"sys.version_info[:3]"*) echo {version} ;;
     *"sys.version_info < "*) exit {old} ;;
     *ensurepip*) exit {bare} ;;
+    *snakemake_executor_plugin*) exit 1 ;;
     *"venv --clear"*)
         echo cleared >> log
         rm -rf .venv; mkdir -p .venv/bin; cp "$0" .venv/bin/python ;;
@@ -126,6 +127,30 @@ def test_a_moved_project_gets_a_new_environment(folder: Path) -> None:
     moved = folder.rename(folder.with_name("another folder"))
     assert make(moved, "sync", argument)[0] == 0
     assert (moved / "log").read_text().splitlines().count("cleared") == 2
+
+
+def test_the_executor_reaches_the_press(folder: Path) -> None:
+    assert make(folder, "paper", python(folder), "NAME=tiny", "EXECUTOR=local", "CORES=3")[0] == 0
+    assert make(folder, "paper", python(folder), "NAME=tiny")[0] == 0
+    assert (folder / "log").read_text().splitlines()[-2:] == [
+        "-m dlparadox.press paper --executor local --cores 3 -- tiny",
+        "-m dlparadox.press paper --executor  --cores all -- tiny",
+    ]
+
+
+def test_the_plugin_for_slurm_is_installed_where_jobs_are_submitted(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sbatch = folder / "bin" / "sbatch"
+    sbatch.parent.mkdir()
+    sbatch.write_text("#!/bin/sh\n")
+    sbatch.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{sbatch.parent}:{os.environ['PATH']}")
+    assert make(folder, "paper", python(folder), "NAME=tiny", "EXECUTOR=slurm")[0] == 0
+    assert (folder / "log").read_text().splitlines()[-2:] == [
+        "-m pip install -c requirements.lock -e .[cluster]",
+        "-m dlparadox.press paper --executor slurm --cores all -- tiny",
+    ]
 
 
 def test_parameters_reach_the_press_as_they_were_typed(folder: Path) -> None:

@@ -21,6 +21,7 @@ COMMANDS = {
     "site": "build the HTML",
     "chapter": "run one chapter with your own parameters",
     "paper": "run one chapter at the paper's scale and keep the record",
+    "publish": "keep the record of a run at the paper's scale that is finished",
     "sync": "bring the notebooks in experiments/ into step with their texts",
     "check-pairs": "fail if a notebook in experiments/ is out of step with its text",
     "reference": "make a chapter's reference from its executed quick run",
@@ -45,17 +46,21 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="command")
     for name, text in COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        if name in {"execute", "page", "chapter", "paper", "reference", "digest"}:
+        if name in {"execute", "page", "chapter", "paper", "publish", "reference", "digest"}:
             command.add_argument("slug", help="the chapter")
         if name in {"execute", "digest"}:
             command.add_argument("--profile", default="quick", help=f"one of {', '.join(PROFILES)}")
         if name == "execute":
             command.add_argument("--with-parent", action="store_true", help="stop when the starting process does")
+            command.add_argument("--seed", type=int, help="run only this seed, which fills the cache of finished cells")
+        if name == "paper":
+            command.add_argument("--executor", default="", help="one Snakemake job per seed under this executor")
         if name == "chapter":
             command.add_argument("parameters", nargs="*", help="name=value")
         if name == "book":
             command.add_argument("targets", nargs="*", help="files to make instead of the whole book")
-            command.add_argument("--cores", default="all", help="how many chapters run side by side")
+        if name in {"book", "paper"}:
+            command.add_argument("--cores", default="all", help="how many chapters or seeds run side by side here")
     return parser
 
 
@@ -69,7 +74,7 @@ def _run(options: argparse.Namespace, project: Project) -> int:
         case "execute":
             if options.with_parent:
                 _stop_with_parent()
-            _execute(project, slug, options.profile)
+            _execute(project, slug, options.profile, options.seed)
         case "page":
             from dlparadox.press.merge import write_page
 
@@ -86,9 +91,15 @@ def _run(options: argparse.Namespace, project: Project) -> int:
         case "chapter":
             _chapter(project, slug, " ".join(options.parameters))
         case "paper":
-            from dlparadox.press.publish import run_paper
+            from dlparadox.press.publish import run_jobs, run_paper
 
+            if options.executor:
+                run_jobs(project, slug, options.executor, options.cores)
             print(f"recorded: {run_paper(project, slug)}")
+        case "publish":
+            from dlparadox.press.publish import publish_record
+
+            print(f"recorded: {publish_record(project, slug)}")
         case "digest":
             _digest(project, slug, options.profile)
         case _:
@@ -96,10 +107,14 @@ def _run(options: argparse.Namespace, project: Project) -> int:
     return 0
 
 
-def _execute(project: Project, slug: str, profile: str) -> None:
+def _execute(project: Project, slug: str, profile: str, seed: int | None) -> None:
     from dlparadox.press.execute import execute
     from dlparadox.press.parameters import profile_parameters
+    from dlparadox.press.publish import run_seed
 
+    if seed is not None:
+        run_seed(project, slug, profile, seed)
+        return
     execute(project, slug, profile_parameters(project, slug, profile), project.build(profile))
 
 

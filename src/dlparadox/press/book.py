@@ -11,7 +11,10 @@ from typing import NoReturn
 from dlparadox.press.errors import PressError
 from dlparadox.press.paths import Project
 
-__all__ = ["check_contents", "hold_lock", "make_book", "remove_leftovers"]
+__all__ = ["OPTIONS", "check_contents", "hold_lock", "make_book", "memory", "remove_leftovers", "run_snakemake"]
+
+#: Of every run of Snakemake: after a kill it goes on without unlocking, and what can run runs. More may be quiet.
+OPTIONS = ("--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "progress", "host", "reason")
 
 
 def make_book(project: Project, targets: Sequence[str] = (), cores: str = "all") -> NoReturn:
@@ -24,11 +27,14 @@ def make_book(project: Project, targets: Sequence[str] = (), cores: str = "all")
     remove_leftovers(project)
     if not targets:
         check_contents(project)
+    options = ["--cores", cores, "--resources", f"mem_mb={memory()}", *OPTIONS, "rules", "--", *targets]
+    run_snakemake(project, descriptor, options)
+
+
+def run_snakemake(project: Project, descriptor: int, options: Sequence[str]) -> NoReturn:
+    """Turn this process, with the lock that it holds, into a run of Snakemake."""
     os.set_inheritable(descriptor, True)
     os.chdir(project.root)
-    options = ["--cores", cores, "--resources", f"mem_mb={_memory()}"]
-    options += ["--nolock", "--rerun-incomplete", "--keep-going"]
-    options += ["--quiet", "progress", "rules", "host", "reason", "--", *targets]
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "snakemake", *options])
 
@@ -47,26 +53,27 @@ def check_contents(project: Project) -> None:
         raise PressError(f"book/_toc.yml lists the chapter {slug}, but there is no experiments/{slug}.md")
 
 
-def _memory() -> int:
+def memory() -> int:
     """Memory of this machine in MiB, less one GiB: it limits how many chapters run side by side."""
     return max(2048, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20 - 1024)
 
 
-def hold_lock(project: Project) -> int:
-    """Take the lock of the project's build folder and return its file descriptor.
+def hold_lock(project: Project, paper: str = "") -> int:
+    """Take the lock of the book, or of the chapter ``paper`` at the paper's scale, and return its file descriptor.
 
     Raises:
         PressError: while another run holds it, naming that run's process.
     """
-    path = project.root / "build" / "book.lock"
-    path.parent.mkdir(exist_ok=True)
+    command = f"make paper NAME={paper}" if paper else "make book"
+    path = project.build("paper") / f"{paper}.lock" if paper else project.root / "build" / "book.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         holder = os.read(descriptor, 20).decode().strip() or "unknown"
         os.close(descriptor)
-        raise PressError(f"another make book is running (process {holder}); wait for it or stop it") from None
+        raise PressError(f"another {command} is running (process {holder}); wait for it or stop it") from None
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor

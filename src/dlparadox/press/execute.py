@@ -24,7 +24,9 @@ class ChapterFailed(PressError):
     """A cell of a chapter raised an error, or its kernel died."""
 
 
-def execute(project: Project, slug: str, parameters: Mapping[str, Any], folder: Path, *, prose: bool = False) -> Path:
+def execute(
+    project: Project, slug: str, parameters: Mapping[str, Any], folder: Path, *, prose: bool = False, label: str = ""
+) -> Path:
     """Run a chapter and return the path of the executed notebook, ``<folder>/<slug>.ipynb``.
 
     The notebook takes that name only when it is whole. A failed one is ``<folder>/<slug>.failed.ipynb``.
@@ -35,6 +37,7 @@ def execute(project: Project, slug: str, parameters: Mapping[str, Any], folder: 
         parameters: values that replace the defaults of its first cell.
         folder: where the notebook goes; the record goes to ``<folder>/<slug>/``.
         prose: keep the text between the code cells, for a notebook that a person will open.
+        label: what the lines of progress call this run; the chapter's name by default.
 
     Raises:
         PressError: for an unknown chapter or parameter, or an ill-typed value; nothing has run then.
@@ -49,8 +52,9 @@ def execute(project: Project, slug: str, parameters: Mapping[str, Any], folder: 
     folder.mkdir(parents=True, exist_ok=True)
     partial, failed = folder / f".{slug}.part.ipynb", folder / f"{slug}.failed.ipynb"
     partial.unlink(missing_ok=True)  # of a run that was killed
+    label = label or slug
     start = time.monotonic()
-    with _environment(folder, values), _Progress(slug, start) as progress:
+    with _environment(folder, values), _Progress(label, start) as progress:
         try:
             papermill.execute_notebook(
                 notebook,
@@ -67,11 +71,11 @@ def execute(project: Project, slug: str, parameters: Mapping[str, Any], folder: 
                 partial.replace(failed)
                 where = f"the notebook as far as it came: {failed}"
             took = f"{time.monotonic() - start:.0f} s"
-            raise ChapterFailed(f"{slug} FAILED after {took}: {_last_line(error)}\n  {where}") from error
+            raise ChapterFailed(f"{label} FAILED after {took}: {_last_line(error)}\n  {where}") from error
     failed.unlink(missing_ok=True)
     path = folder / f"{slug}.ipynb"
     partial.replace(path)
-    print(f"{slug}: done in {time.monotonic() - start:.0f} s", flush=True)
+    _say(f"{label}: done in {time.monotonic() - start:.0f} s")
     return path
 
 
@@ -110,15 +114,15 @@ class _Progress:
     Chapters run side by side, so these are whole lines and not a bar.
     """
 
-    def __init__(self, slug: str, start: float) -> None:
-        self.slug, self.start = slug, start
+    def __init__(self, label: str, start: float) -> None:
+        self.label, self.start = label, start
         self.cells, self.detail = _LastLine(), _LastLine()
         self.bar = {"file": self.cells, "bar_format": "{n_fmt} of {total_fmt} cells", "mininterval": 0}
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._report, daemon=True)
 
     def __enter__(self) -> "_Progress":
-        print(f"{self.slug}: started", flush=True)
+        _say(f"{self.label}: started")
         self._thread.start()
         return self
 
@@ -129,7 +133,12 @@ class _Progress:
     def _report(self) -> None:
         while not self._stop.wait(HEARTBEAT):
             parts = [f"{time.monotonic() - self.start:.0f} s", self.cells.text, self.detail.text]
-            print(f"{self.slug}: {', '.join(part for part in parts if part)}", flush=True)
+            _say(f"{self.label}: {', '.join(part for part in parts if part)}")
+
+
+def _say(line: str) -> None:
+    """Print a line in one write, so that lines of runs side by side stay apart."""
+    print(f"{line}\n", end="", flush=True)
 
 
 def _last_line(error: Exception) -> str:

@@ -13,7 +13,16 @@ from dlparadox.digests import code_cells
 from dlparadox.press.errors import PressError, unknown
 from dlparadox.press.paths import PROFILES, Project
 
-__all__ = ["checked", "defaults", "effective", "paper_parameters", "parsed", "profile_parameters"]
+__all__ = [
+    "checked",
+    "defaults",
+    "effective",
+    "of_one_seed",
+    "paper_parameters",
+    "parsed",
+    "profile_parameters",
+    "seeds_of",
+]
 
 _NAMES = {
     bool: "true or false",
@@ -101,6 +110,21 @@ def effective(project: Project, slug: str, profile: str) -> dict[str, Any]:
     """All parameters that a profile's run of a chapter has, defaults included."""
     source = project.source(slug)
     return {**defaults(source), **checked(source, profile_parameters(project, slug, profile))}
+
+
+def seeds_of(values: Mapping[str, Any]) -> list[int]:
+    """All seeds that a run with these parameters uses; where an experiment has its own number, as many as the most."""
+    most = max(count for name, count in values.items() if _counts_seeds(name))
+    return [values["seed"] + index for index in range(most)]
+
+
+def of_one_seed(values: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    """The same parameters for one seed: ``seed`` is the base, and every number of seeds is one."""
+    return {name: 1 if _counts_seeds(name) else value for name, value in values.items()} | {"seed": seed}
+
+
+def _counts_seeds(name: str) -> bool:
+    return name.endswith("_seeds")
 
 
 def checked(md_path: Path, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class Project:
             raise unknown("profile", profile, PROFILES)
         return self.root / "build" / profile
 
+    def seed_folder(self, seed: int) -> Path:
+        """Folder of what the paper-scale runs of a single seed write, but for their cells: those are shared."""
+        return self.build("paper") / "seeds" / str(seed)
+
     @property
     def pages(self) -> Path:
         """Folder of the generated pages of the chapters."""
