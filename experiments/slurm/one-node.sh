@@ -2,7 +2,7 @@
 # A Slurm cluster of one node, this machine, for as long as one command runs:
 #
 #     experiments/slurm/one-node.sh make paper NAME=random-labels EXECUTOR=slurm
-#     experiments/slurm/one-node.sh .venv/bin/python -m pytest tests/press/test_press_slurm.py
+#     experiments/slurm/one-node.sh .venv/bin/python -m pytest tests/press/test_press_jobs.py
 #     experiments/slurm/one-node.sh squeue
 #
 # It shows that the jobs of a real cluster run; nothing gets faster by it. Debian or Ubuntu, as root, for example in a
