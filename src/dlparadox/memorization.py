@@ -22,7 +22,7 @@ class Answers(NamedTuple):
 
 
 def answers(predicted: Int[Tensor, " n"], true: Int[Tensor, " n"], given: Int[Tensor, " n"]) -> Answers:
-    """How a model answers the samples whose given label is wrong (Arpit et al. 2017, section 3).
+    """How a model answers the samples whose given label is wrong (Arpit et al. 2017).
 
     Args:
         predicted: classes that the model predicts.
@@ -81,7 +81,7 @@ def gini(values: Float[Tensor, " n"]) -> float:
 
 
 def loss_sensitivity(model: nn.Module, x: Float[Tensor, "n d"], y: Int[Tensor, " n"]) -> Float[Tensor, " n"]:
-    """L1 norm of the gradient of each sample's cross-entropy in its input, g = |∂L/∂x|₁ (Arpit et al. 2017, section 3.2).
+    """L1 norm of the gradient of each sample's cross-entropy in its input, |∂L/∂x|₁ (Arpit et al. 2017).
 
     Measured as the model predicts, without dropout or noise.
 
@@ -116,7 +116,7 @@ def critical_samples(
 ) -> Bool[Tensor, " n"]:
     """Samples for which another prediction was found at most ``radius`` away in every coordinate.
 
-    Their share is the critical sample ratio (Arpit et al. 2017, section 4.1). The search is the paper's, Langevin
+    Their share is the critical sample ratio (Arpit et al. 2017). The search is the paper's, Langevin
     adversarial sample search: steps along the sign of a gradient with Gaussian noise, cut back into the cube around the
     sample, until the prediction changes. The gradient here is that of the best other score less the predicted one. What
     a search misses is not counted: the true share is at least the one found.
@@ -164,7 +164,7 @@ def _slope(model: nn.Module, place: Float[Tensor, "n d"], predicted: Int[Tensor,
 
 
 class NamedDropout(nn.Module):
-    """Dropout that draws from a generator of its own: each value is zero with probability ``rate``, else 1/(1 - rate) times as large.
+    """Dropout from a generator of its own: each value is zero with probability ``rate``, else divided by 1 - rate.
 
     Nothing is dropped when the model predicts (Srivastava et al. 2014).
 
