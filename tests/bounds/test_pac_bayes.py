@@ -151,6 +151,10 @@ def test_covers_one_classifier_with_the_promised_probability(name: str, p: float
     assert missed <= delta
 
 
+def test_monte_carlo_without_an_error_has_a_closed_form() -> None:
+    assert monte_carlo_bound(0.0, 100, 0.1) == pytest.approx(1 - (0.1 / 2) ** (1 / 100), rel=1e-10)
+
+
 @pytest.mark.parametrize("p", [0.003, 0.1, 0.5, 0.8])
 def test_monte_carlo_covers_and_is_not_idle(p: float) -> None:
     draws, delta = 200, 0.2

@@ -53,6 +53,16 @@ def test_dimension_is_at_least_what_is_known_to_be_shattered(d: int, n: int) -> 
     assert relu_vc_dimension([d, n, 1]) >= n  # Zhang et al. 2017, Theorem 1: n units interpolate n samples
 
 
+def test_growth_by_hand() -> None:
+    # 3 units of 3 weights each, then 4 weights more: 9 parameters at degree 1 and 13 at degree 2.
+    first = 1 + 9 * math.log2(2 * math.e * 300 * 1 / 9)
+    second = 1 + 13 * math.log2(2 * math.e * 100 * 2 / 13)
+    assert first + second > 100  # so the number of points is the better bound
+    assert relu_growth([2, 3, 1], 100) == 100
+    first, second = first + 9 * math.log2(10), second + 13 * math.log2(10)
+    assert relu_growth([2, 3, 1], 1000) == pytest.approx(first + second, rel=1e-12)
+
+
 def test_dimension_by_hand() -> None:
     # [1, 1]: n points need n <= 1 + 2 log2(e n), which 10 fulfil (1 + 9.53) and 11 do not (1 + 9.80).
     assert relu_vc_dimension([1, 1]) == 10
