@@ -79,11 +79,10 @@ def spectral_complexity(weights: Matrices, reference: Matrices | None = None) ->
     equation 1.2, where matrices are written as here.
     """
     _checked(weights, reference)
-    zeros = [torch.zeros_like(a) for a in weights]
-    total = 0.0
-    for a, m in zip(weights, zeros if reference is None else reference, strict=True):
-        total += (float((a - m).double().norm(dim=1).sum()) / _spectral(a)) ** (2 / 3)
-    return spectral_product(weights) * total**1.5
+    norms = [_spectral(a) for a in weights]
+    moved = weights if reference is None else [a - m for a, m in zip(weights, reference, strict=True)]
+    rows = [float(b.double().norm(dim=1).sum()) for b in moved]
+    return math.prod(norms) * sum((row / norm) ** (2 / 3) for row, norm in zip(rows, norms, strict=True)) ** 1.5
 
 
 def frobenius_rademacher(norms: Sequence[float], inputs: Float[Tensor, "n d"]) -> float:

@@ -13,6 +13,8 @@ import math
 from jaxtyping import Float
 from torch import Tensor
 
+from dlparadox.bounds.checks import require_confidence, require_probability, require_size
+
 __all__ = [
     "bernoulli_kl",
     "catoni_bound",
@@ -31,8 +33,8 @@ def bernoulli_kl(q: float, p: float) -> float:
 
     0 ln 0 counts as 0; the value is infinite where p is 0 or 1 and q is not.
     """
-    _check_probability("q", q)
-    _check_probability("p", p)
+    require_probability("q", q)
+    require_probability("p", p)
     value = 0.0
     for a, b in ((q, p), (1 - q, 1 - p)):
         if a > 0:
@@ -48,8 +50,8 @@ def kl_inverse(q: float, bound: float) -> float:
 
     Found by halving an interval that holds it, down to neighbouring floating-point numbers.
     """
-    _check_probability("q", q)
-    _check_size("bound", bound)
+    require_probability("q", q)
+    require_size("bound", bound)
     slack = bound * (1 + 1e-12) + 1e-15  # more than kl can be wrong by in float64
     low, high = q, 1.0
     while True:
@@ -137,7 +139,7 @@ def monte_carlo_bound(errors: float, draws: int, delta: float) -> float:
     risk of Q, which no one can compute. Put the result in the place of ``risk``, and add up both deltas.
     """
     _check_count("draws", draws)
-    _check_delta(delta)
+    require_confidence(delta)
     return kl_inverse(errors, math.log(2 / delta) / draws)
 
 
@@ -153,27 +155,12 @@ def _capped(bound: float) -> float:
 
 
 def _check(risk: float, kl: float, n: int, delta: float) -> None:
-    _check_probability("risk", risk)
-    _check_size("kl", kl)
+    require_probability("risk", risk)
+    require_size("kl", kl)
     _check_count("n", n)
-    _check_delta(delta)
-
-
-def _check_probability(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must lie between 0 and 1; got {value}")
-
-
-def _check_size(name: str, value: float) -> None:
-    if not value >= 0:
-        raise ValueError(f"{name} must be at least 0; got {value}")
+    require_confidence(delta)
 
 
 def _check_count(name: str, value: int) -> None:
     if value != int(value) or value < 1:
         raise ValueError(f"{name} must be a whole number, at least 1; got {value}")
-
-
-def _check_delta(value: float) -> None:
-    if not 0 < value < 1:
-        raise ValueError(f"delta must lie between 0 and 1, both excluded; got {value}")

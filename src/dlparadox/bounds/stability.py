@@ -8,6 +8,8 @@ arXiv:1509.01240, Theorem 2.2). The loss is L-Lipschitz and β-smooth in the wei
 import math
 from collections.abc import Sequence
 
+from dlparadox.bounds.checks import require_confidence, require_size
+
 __all__ = [
     "bousquet_elisseeff_bound",
     "convex_sgd_stability",
@@ -38,7 +40,7 @@ def convex_sgd_stability(lipschitz: float, smoothness: float, steps: Sequence[fl
     Raises:
         ValueError: if a step is larger than 2/β, for which the theorem says nothing.
     """
-    _check(n, lipschitz=lipschitz, smoothness=smoothness)
+    _check(n, smoothness=smoothness)
     distance = twin_distance(lipschitz, steps, n)
     if max(steps) > 2 / smoothness:
         raise ValueError(f"the theorem needs steps of at most 2/smoothness = {2 / smoothness:g}; got {max(steps):g}")
@@ -85,10 +87,8 @@ def bousquet_elisseeff_bound(risk: float, stability: float, largest: float, n: i
     _check(n, largest=largest)
     if not 0 <= risk <= largest:
         raise ValueError(f"risk must lie between 0 and the largest loss, {largest:g}; got {risk}")
-    if not stability >= 0:
-        raise ValueError(f"stability must be at least 0; got {stability}")
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie between 0 and 1, both excluded; got {delta}")
+    require_size("stability", stability)
+    require_confidence(delta)
     return risk + 2 * stability + (4 * n * stability + largest) * math.sqrt(math.log(1 / delta) / (2 * n))
 
 

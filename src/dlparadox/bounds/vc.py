@@ -5,7 +5,10 @@ network was trained.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
+
+from dlparadox.bounds.checks import require_confidence, require_probability, require_size
 
 __all__ = ["growth_bound", "relu_growth", "relu_vc_dimension", "vc_bound"]
 
@@ -43,16 +46,13 @@ def relu_vc_dimension(widths: Sequence[int]) -> int:
     It is the largest n for which :func:`relu_growth` allows all 2^n ways; for W parameters and L layers O(W L log W).
     """
 
-    def shattered(n: int) -> bool:
-        return relu_growth(widths, n) >= n
+    def too_many(n: int) -> bool:
+        return relu_growth(widths, n) < n
 
-    low, high = 1, 2
-    while shattered(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if shattered(middle) else (low, middle)
-    return low
+    high = 2
+    while not too_many(high):
+        high *= 2
+    return bisect_left(range(high), True, lo=1, key=too_many) - 1
 
 
 def growth_bound(error: float, growth: float, n: int, delta: float) -> float:
@@ -61,14 +61,11 @@ def growth_bound(error: float, growth: float, n: int, delta: float) -> float:
     With probability at least 1 - delta over n samples, for every classifier of the class, with r its training error and
     R its error on new samples. Source: Vapnik & Chervonenkis 1971, P(sup |R - r| > ε) <= 4 G exp(-n ε²/8).
     """
-    if not 0 <= error <= 1:
-        raise ValueError(f"error must lie between 0 and 1; got {error}")
-    if not growth >= 0:
-        raise ValueError(f"growth must be at least 0; got {growth}")
+    require_probability("error", error)
+    require_size("growth", growth)
     if n < 1:
         raise ValueError(f"n must be at least 1; got {n}")
-    if not 0 < delta < 1:
-        raise ValueError(f"delta must lie between 0 and 1, both excluded; got {delta}")
+    require_confidence(delta)
     return error + math.sqrt(8 * (growth * math.log(2) + math.log(4 / delta)) / n)
 
 
