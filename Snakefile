@@ -22,16 +22,13 @@ LOCK = text_digest(Path("requirements.lock").read_text())  # other versions can 
 
 
 @cache
-def digest(slug, profile):
-    """What a chapter's run depends on: its code, its parameters, and what they use of every module."""
-    return chapter_digest(PROJECT.source(slug), effective(PROJECT, slug, profile))["total"]
+def digest(slug, profile, seed=None):
+    """What a chapter's run depends on: its code, its parameters, and what they use of every module.
 
-
-@cache
-def digest_of_seed(slug, seed):
-    """The same for the run of one seed, so that another number of seeds runs none of them again."""
-    values = of_one_seed(effective(PROJECT, slug, "paper"), seed)
-    return chapter_digest(PROJECT.source(slug), values)["total"]
+    That of one seed's run does not count their number, so that another number of seeds runs none of them again.
+    """
+    values = effective(PROJECT, slug, profile)
+    return chapter_digest(PROJECT.source(slug), values if seed is None else of_one_seed(values, seed))["total"]
 
 
 def runs_of_seeds(wildcards):
@@ -104,7 +101,7 @@ rule seed:
     output:
         notebook="build/paper/seeds/{seed}/{slug}.ipynb",
     params:
-        digest=lambda wildcards: digest_of_seed(wildcards.slug, int(wildcards.seed)),
+        digest=lambda wildcards: digest(wildcards.slug, "paper", int(wildcards.seed)),
         lock=LOCK,
     threads: 1
     resources:
