@@ -13,9 +13,9 @@ from dlparadox.digests import SOURCE, imported_modules
 
 #: Each imports only from those before it; plotting and chapters are apart; press comes last.
 ORDER = (
-    "seeding", "files", "checkpoints", "digests", "data", "labels", "models", "training", "memorization", "neighbours",
-    "kernels", "ode", "expressivity", "leastsquares", "bounds", "sweeps", "claims", "scaling", "wording", "records",
-    "parameters", "provenance", "chapters", "plotting", "press",
+    "seeding", "files", "checkpoints", "digests", "data", "labels", "models", "training", "neighbours",
+    "kernels", "ode", "expressivity", "leastsquares", "bounds", "memorization", "sweeps", "claims", "scaling",
+    "wording", "records", "parameters", "provenance", "chapters", "plotting", "press",
 )  # fmt: skip
 ALLOWED = {name: set(ORDER[: index + 1]) for index, name in enumerate(ORDER)}
 ALLOWED["plotting"] = {"claims", "plotting"}

@@ -16,6 +16,7 @@ from dlparadox.memorization import (
     critical_samples,
     gini,
     loss_sensitivity,
+    predictions,
     tipping_leverage,
 )
 from dlparadox.models import initialize, mlp
@@ -49,6 +50,26 @@ def test_answers_refuse_clean_labels_and_other_shapes() -> None:
         answers(labels, labels, labels)
     with pytest.raises(ValueError, match=r"one shape; got \(3,\), \(4,\) and \(4,\)"):
         answers(labels[:3], labels, labels)
+
+
+# --- predictions ---
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_predictions_have_no_dropout_and_leave_the_model_as_it_was(training: bool) -> None:
+    model = nn.Sequential(nn.Linear(3, 3, bias=False), nn.Dropout(0.9)).train(training)
+    with torch.no_grad():
+        model[0].weight.copy_(torch.eye(3))
+    x = torch.tensor([[0.1, 0.3, 0.2], [3.0, -1.0, 2.0]])
+    assert predictions(model, x).tolist() == [1, 0]
+    assert model.training == model[1].training == training
+
+
+def test_a_model_that_fails_is_left_as_it_was() -> None:
+    model = nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).train()
+    with pytest.raises(RuntimeError):
+        predictions(model, torch.zeros(1, 4))
+    assert model[1].training
 
 
 # --- the tipping leverage ---

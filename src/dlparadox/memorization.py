@@ -4,6 +4,8 @@ The measures are those of Arpit et al., "A Closer Look at Memorization in Deep N
 """
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
@@ -11,7 +13,36 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-__all__ = ["Answers", "NamedDropout", "answers", "critical_samples", "gini", "loss_sensitivity", "tipping_leverage"]
+from dlparadox.bounds.norms import margins
+
+__all__ = [
+    "Answers",
+    "NamedDropout",
+    "answers",
+    "critical_samples",
+    "gini",
+    "loss_sensitivity",
+    "predictions",
+    "tipping_leverage",
+]
+
+
+@contextmanager
+def _predicting(model: nn.Module) -> Iterator[None]:
+    """The model as it predicts, without dropout or noise; afterwards as it was."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
+
+
+@torch.no_grad()
+def predictions(model: nn.Module, x: Float[Tensor, "n d"]) -> Int[Tensor, " n"]:
+    """The class with the largest score for each input, without dropout or noise."""
+    with _predicting(model):
+        return model(x).argmax(1)
 
 
 class Answers(NamedTuple):
@@ -95,12 +126,10 @@ def loss_sensitivity(model: nn.Module, x: Float[Tensor, "n d"], y: Int[Tensor, "
     """
     if len(x) != len(y) or len(x) == 0:
         raise ValueError(f"x and y must have the same number of samples, at least one; got {len(x)} and {len(y)}")
-    inputs, training = x.detach().clone().requires_grad_(), model.training
-    model.eval()
-    with torch.enable_grad():
+    inputs = x.detach().clone().requires_grad_()
+    with torch.enable_grad(), _predicting(model):
         loss = cross_entropy(model(inputs), y, reduction="sum")  # samples do not touch: one gradient is all of theirs
     (gradient,) = torch.autograd.grad(loss, inputs)
-    model.train(training)
     return gradient.abs().sum(1)
 
 
@@ -136,30 +165,22 @@ def critical_samples(
     if not 0 < radius < math.inf or not step > 0 or not noise >= 0 or iterations < 1:
         found = f"radius {radius}, step {step}, noise {noise}, iterations {iterations}"
         raise ValueError(f"radius, step and iterations must be positive and noise at least 0; got {found}")
-    training = model.training
-    model.eval()
-    with torch.no_grad():
-        predicted = model(x).argmax(1)
+    predicted = predictions(model, x)
     place, critical = x.detach().clone(), torch.zeros(len(x), dtype=torch.bool, device=x.device)
     for _ in range(iterations):
         slope = _slope(model, place, predicted)
         random = torch.randn(x.shape, generator=generator, dtype=x.dtype).to(x.device)
         moved = place + radius * (step * slope.sign() + noise * random)
         place = torch.maximum(torch.minimum(moved, x + radius), x - radius)
-        with torch.no_grad():
-            critical |= model(place).argmax(1) != predicted
-    model.train(training)
+        critical |= predictions(model, place) != predicted
     return critical
 
 
 def _slope(model: nn.Module, place: Float[Tensor, "n d"], predicted: Int[Tensor, " n"]) -> Float[Tensor, "n d"]:
     """Gradient of the best other score less that of the class predicted at the centre."""
     place = place.clone().requires_grad_()
-    with torch.enable_grad():
-        scores = model(place)
-        own = scores.gather(1, predicted[:, None])
-        others = scores.scatter(1, predicted[:, None], -math.inf)
-        lead = (others.amax(1, keepdim=True) - own).sum()
+    with torch.enable_grad(), _predicting(model):
+        lead = -margins(model(place), predicted).sum()
     return torch.autograd.grad(lead, place)[0]
 
 
