@@ -195,6 +195,12 @@ def test_figures_of_several_panels() -> None:
     assert figure()[0].get_size_inches()[0] < figure(2)[0].get_size_inches()[0]
 
 
+def test_panels_in_rows_come_row_by_row() -> None:
+    _, axes = figure(3, rows=2)
+    places = [(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start) for ax in axes]
+    assert places == [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]
+
+
 def luminance(color: str) -> float:
     parts = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
     return float(np.dot(parts, [0.2126, 0.7152, 0.0722]))

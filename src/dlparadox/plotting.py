@@ -68,18 +68,21 @@ _STYLE: dict[str, Any] = {
 }
 
 
-def figure(panels: int = 1, *, size: tuple[float, float] | None = None, **options: Any) -> tuple[Figure, list[Axes]]:
-    """A figure of the book with ``panels`` axes side by side; returns it with the list of its axes.
+def figure(
+    panels: int = 1, *, rows: int = 1, size: tuple[float, float] | None = None, **options: Any
+) -> tuple[Figure, list[Axes]]:
+    """A figure of the book with ``panels`` axes side by side; returns it with the list of its axes, row by row.
 
     Args:
-        panels: number of axes.
+        panels: number of axes in a row.
+        rows: number of rows.
         size: width and height in inches; by default what reads well at the width of a page.
         options: handed to ``matplotlib.pyplot.subplots``.
     """
     plt.style.use(_STYLE)  # for good: what is drawn into the axes later has to find it too
     default = (7.4 if panels > 1 else 6.2, 3.7)
-    drawn, axes = plt.subplots(1, panels, figsize=size or default, squeeze=False, **options)
-    return drawn, list(axes[0])
+    drawn, axes = plt.subplots(rows, panels, figsize=size or default, squeeze=False, **options)
+    return drawn, list(axes.flat)
 
 
 def prediction(x: Sequence[float], y: Sequence[float], ax: Axes, *, label: str | None, **options: Any) -> Axes:
