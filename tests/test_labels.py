@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dlparadox.labels import (
     INPUTS,
+    centered_targets,
     corrupt_inputs,
     corrupt_labels,
     gaussian_inputs,
@@ -182,3 +183,17 @@ def test_noise_is_drawn_apart_for_training_and_test(kind: str) -> None:
 def test_an_unknown_kind_of_inputs_is_an_error(kind: str) -> None:
     with pytest.raises(ValueError, match="inputs must be one of true, shuffled pixels, random pixels, gaussian; got"):
         corrupt_inputs(kind, torch.zeros(2, 2), torch.zeros(2, 2), 0)
+
+
+def test_centered_targets_by_hand() -> None:
+    found = centered_targets(torch.tensor([1, 0]), 4)
+    assert found.dtype == torch.float64
+    assert found.tolist() == [[-0.25, 0.75, -0.25, -0.25], [0.75, -0.25, -0.25, -0.25]]
+
+
+@given(st.integers(1, 12), st.integers(1, 30), seeds)
+def test_centered_targets_sum_to_zero_and_keep_the_label(classes: int, n: int, seed: int) -> None:
+    labels = torch.randint(classes, (n,), generator=generator(seed, "labels"))
+    found = centered_targets(labels, classes)
+    assert found.sum(1).abs().max() < 1e-14
+    assert torch.equal(found.argmax(1), labels)

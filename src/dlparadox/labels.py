@@ -1,4 +1,4 @@
-"""Corrupted data: labels and pixels made random in known ways. Every function returns what it changed.
+"""Corrupted data: labels and pixels made random in known ways. Every such function returns what it changed.
 
 The five conditions are those of Zhang, Bengio, Hardt, Recht & Vinyals, "Understanding deep learning requires
 rethinking generalization", arXiv:1611.03530, Section 2.
@@ -9,12 +9,14 @@ from typing import NamedTuple
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from dlparadox.seeding import generator
 
 __all__ = [
     "INPUTS",
     "CorruptLabels",
+    "centered_targets",
     "corrupt_inputs",
     "corrupt_labels",
     "gaussian_inputs",
@@ -115,3 +117,8 @@ def corrupt_inputs(
             draw = random_pixels if kind == "random pixels" else gaussian_inputs
             return draw(x, generator(seed, kind, "train")), draw(x_test, generator(seed, kind, "test"))
     raise ValueError(f"inputs must be one of {', '.join(INPUTS)}; got {kind!r}")
+
+
+def centered_targets(labels: Int[Tensor, " n"], classes: int) -> Float[Tensor, "n classes"]:
+    """Targets for the squared loss: one-hot labels less 1/classes, in float64; each row sums to 0."""
+    return one_hot(labels, classes).double() - 1 / classes
