@@ -9,6 +9,9 @@ backwards. torchode takes steps for every sample by itself unless all are flatte
 takes seconds before the first call and is not counted; it evaluates the network twice, to save memory, as ours does
 where the gradient is found from the states at the start of the steps alone.
 
+Ten solutions in a row are timed as one, as training asks for them. Timed one by one in turns, each finds the memory as
+another solver has left it, and the shortest lose most: the ratio to torchdiffeq's adjoint at equal accuracy was 5.7.
+
 At the same tolerance, accuracies differ. So the second table gives each solver the loosest tolerance, among the half
 powers of ten, at which all its gradients are within 1e-5 of the exact ones, relative to their norm.
 """
@@ -34,8 +37,7 @@ from dlparadox.ode import odeint
 from dlparadox.seeding import generator
 
 BATCH, SIZE, ACCURACY = 256, 64, 1e-5
-#: Solutions in a row that are timed as one: the first finds the memory as another solver has left it, a training run
-#: does not.
+#: Solutions in a row that are timed as one.
 CALLS = 10
 #: From a tolerance to the end of the solution and the gradients in the start and the parameters.
 Solver = Callable[[float], tuple[Tensor, list[Tensor]]]
