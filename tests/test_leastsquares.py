@@ -1,6 +1,7 @@
 """Least squares against LAPACK and scikit-learn, and exact risks against simulations and limits."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -10,7 +11,15 @@ from scipy.integrate import solve_ivp
 from sklearn.linear_model import Ridge
 from torch import Tensor
 
-from dlparadox.leastsquares import LeastSquares, effective_ranks, isotropic_risk, ridgeless_equivalent, split_index
+from dlparadox.leastsquares import (
+    LeastSquares,
+    effective_ranks,
+    isotropic_risk,
+    minimum_norm,
+    ridge,
+    ridgeless_equivalent,
+    split_index,
+)
 from dlparadox.seeding import generator
 
 SHAPES = [(7, 3), (5, 5), (4, 9)]
@@ -45,6 +54,28 @@ def test_ridge_against_scikit_learn(n: int, p: int) -> None:
     x, y = problem(n, p)
     expected = Ridge(alpha=0.3 * n, fit_intercept=False, solver="cholesky").fit(x, y).coef_.T
     torch.testing.assert_close(LeastSquares(x, y).ridge(0.3), torch.from_numpy(expected), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("n, p", [*SHAPES, (40, 39), (40, 40), (40, 41)])
+def test_the_direct_solutions_are_those_of_the_decomposition(n: int, p: int) -> None:
+    x, y = problem(n, p)
+    fit = LeastSquares(x, y)
+    torch.testing.assert_close(minimum_norm(x, y), fit.minimum_norm(), rtol=1e-8, atol=1e-10)
+    torch.testing.assert_close(ridge(x, y, 0.3), fit.ridge(0.3), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("strength", [0.0, -1.0, math.nan])
+def test_a_ridge_is_positive(strength: float) -> None:
+    with pytest.raises(ValueError, match="strength must be positive"):
+        ridge(*problem(4, 3), strength)
+    with pytest.raises(ValueError, match="strength must be positive"):
+        LeastSquares(*problem(4, 3)).ridge(strength)
+
+
+@pytest.mark.parametrize("solve", [minimum_norm, lambda x, y: ridge(x, y, 1.0), LeastSquares])
+def test_samples_must_match(solve: Callable[[Tensor, Tensor], object]) -> None:
+    with pytest.raises(ValueError, match=r"x must be \[..., n, p\] and y \[..., n, k\]; got \(4, 3\) and \(5, 2\)"):
+        solve(torch.ones(4, 3), torch.ones(5, 2))
 
 
 @pytest.mark.parametrize("n, p", SHAPES)
