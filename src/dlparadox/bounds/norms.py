@@ -13,8 +13,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from dlparadox.bounds.checks import require_confidence
+
 __all__ = [
     "distance_from_initialization",
+    "frobenius_margin_bound",
     "frobenius_product",
     "frobenius_rademacher",
     "margins",
@@ -97,6 +100,38 @@ def frobenius_rademacher(norms: Sequence[float], inputs: Float[Tensor, "n d"]) -
         raise ValueError(f"inputs must be [n, d] with n >= 1; got {tuple(inputs.shape)}")
     size = float(torch.linalg.matrix_norm(inputs.double()))
     return (math.sqrt(2 * len(norms) * math.log(2)) + 1) * math.prod(norms) * size / len(inputs)
+
+
+def frobenius_margin_bound(
+    margins: Float[Tensor, " n"], weights: Matrices, inputs: Float[Tensor, "n d"], delta: float
+) -> float:
+    """R <= share of samples with y f(x) <= γ + (2/γ) R_n + 3 sqrt(ln(2/δ_j) / 2n), the least over margins γ.
+
+    With probability at least 1 - delta over n samples, for all networks with ReLU and one output f at once; R_n is
+    :func:`frobenius_rademacher` at their product of Frobenius norms. Only the ratio of that product to γ matters. It
+    takes the values 2^j for all integers j, of which each has the share δ_j = δ / (3 (1 + |j|)²) of the confidence.
+    Not capped: above 1 it says nothing. Source: Mohri, Rostamizadeh & Talwalkar 2018, Theorem 5.8, for one γ.
+
+    Args:
+        margins: y f(x) for labels y = +-1.
+        weights: matrices of the network, the last with one row.
+        inputs: the samples.
+        delta: probability that it fails.
+
+    Raises:
+        ValueError: if the network has several outputs, or the numbers of margins and samples differ.
+    """
+    product, n = frobenius_product(weights), len(inputs)
+    if weights[-1].shape[0] != 1 or margins.shape != (n,):
+        found = f"{weights[-1].shape[0]} outputs, margins of shape {tuple(margins.shape)}, {n} inputs"
+        raise ValueError(f"need one output and a margin for each input; got {found}")
+    require_confidence(delta)
+    bounds = []
+    for j in range(-64, 65):
+        share = float((margins.double() <= product * 2.0**-j).double().mean())
+        complexity = 2 * frobenius_rademacher([2.0 ** (j / len(weights))] * len(weights), inputs)
+        bounds.append(share + complexity + 3 * math.sqrt(math.log(6 * (1 + abs(j)) ** 2 / delta) / (2 * n)))
+    return min(bounds)
 
 
 def _spectral(a: Tensor) -> float:
