@@ -127,12 +127,16 @@ def test_refuses_what_is_no_network(call: Callable[[], object], message: str) ->
 # --- the margin bound ---
 
 
-def test_margin_bound_of_one_weight_by_hand() -> None:
-    """f(x) = 4x on 4,000 samples x = +-1: a margin of 4 is met for γ = 2, at half of the norm, and not for γ = 4."""
+@pytest.mark.parametrize(
+    ("margin", "share", "power"), [(2.0, 0.0, 1), (3.0, 0.0, 1), (4.0, 1.0, 0), (1.0, 0.0, 2), (16.0, 1.0, -2)]
+)
+def test_margin_bound_of_one_weight_by_hand(margin: float, share: float, power: int) -> None:
+    """f(x) = 4x on 4,000 samples x = +-1; the ratio 4/γ is rounded up to a power of two."""
     x = torch.ones(4000, 1, dtype=torch.float64)
-    found = frobenius_margin_bound(4 * x[:, 0], [torch.tensor([[4.0]])], x, 0.1)
-    complexity = 2 * (math.sqrt(2 * math.log(2)) + 1) * 2 / math.sqrt(4000)
-    assert found == pytest.approx(complexity + 3 * math.sqrt(math.log(6 * 4 / 0.1) / 8000))
+    found = frobenius_margin_bound(4 * x[:, 0], [torch.tensor([[4.0]])], x, 0.1, margin)
+    complexity = 2 * (math.sqrt(2 * math.log(2)) + 1) * 2**power / math.sqrt(4000)
+    confidence = 3 * math.sqrt(math.log(6 * (1 + abs(power)) ** 2 / 0.1) / 8000)
+    assert found == pytest.approx(share + complexity + confidence)
 
 
 def test_the_confidence_is_not_overspent() -> None:
@@ -143,31 +147,32 @@ def test_the_confidence_is_not_overspent() -> None:
 def test_the_margin_bound_does_not_see_the_scale_of_the_output(power: int, seed: int) -> None:
     weights, x = matrices((3, 5, 1)), torch.randn(20, 3, generator=generator(seed, "x"), dtype=torch.float64)
     values = (weights[1] @ torch.relu(weights[0] @ x.T))[0]
-    y = random_signs(20, generator(seed, "labels"))
-    scaled = [weights[0], weights[1] * 2.0**power]
-    assert frobenius_margin_bound(y * values * 2.0**power, scaled, x, 0.05) == pytest.approx(
-        frobenius_margin_bound(y * values, weights, x, 0.05)
+    y, scale = random_signs(20, generator(seed, "labels")), 2.0**power
+    scaled = [weights[0], weights[1] * scale]
+    assert frobenius_margin_bound(y * values * scale, scaled, x, 0.05, 0.3 * scale) == pytest.approx(
+        frobenius_margin_bound(y * values, weights, x, 0.05, 0.3)
     )
 
 
 def test_the_margin_bound_holds_where_it_says_something() -> None:
-    """A linear classifier with a wide margin and many samples: below 1, above the true error, also by one direction."""
+    """A linear classifier with a wide margin, a tenth of the labels flipped, and many samples."""
     n, stream = 40_000, generator(0, "samples")
     y = random_signs(n, stream)
     x = torch.stack([y * 1.0, 0.1 * torch.randn(n, generator=stream, dtype=torch.float64)], 1)
-    flipped = torch.rand(n, generator=stream) < 0.1
-    y[flipped] *= -1
+    y = torch.where(torch.rand(n, generator=stream) < 0.1, -y, y)
     weights = [torch.tensor([[1.0, 0.0]], dtype=torch.float64)]
-    found = frobenius_margin_bound(y * x[:, 0], weights, x, 0.05)
-    assert 0.1 < found < 0.2
+    assert 0.1 < frobenius_margin_bound(y * x[:, 0], weights, x, 0.05, 0.99) < 0.2
 
 
-@pytest.mark.parametrize("delta", [0.0, 1.0, -0.1, math.nan])
-def test_margin_bound_refuses(delta: float) -> None:
-    weights, x = matrices((3, 5, 1)), torch.ones(4, 3, dtype=torch.float64)
-    with pytest.raises(ValueError, match="delta"):
-        frobenius_margin_bound(torch.ones(4), weights, x, delta)
+def test_margin_bound_refuses() -> None:
+    weights, x, y = matrices((3, 5, 1)), torch.ones(4, 3, dtype=torch.float64), torch.ones(4)
+    for delta in (0.0, 1.0, -0.1, math.nan):
+        with pytest.raises(ValueError, match="delta"):
+            frobenius_margin_bound(y, weights, x, delta, 1.0)
+    for margin in (0.0, -1.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="margin and the norms of the weights must be positive and finite; got"):
+            frobenius_margin_bound(y, weights, x, 0.1, margin)
     with pytest.raises(ValueError, match="need one output and a margin for each input; got 2 outputs"):
-        frobenius_margin_bound(torch.ones(4), matrices((3, 2)), x, 0.1)
+        frobenius_margin_bound(y, matrices((3, 2)), x, 0.1, 1.0)
     with pytest.raises(ValueError, match=r"margins of shape \(3,\), 4 inputs"):
-        frobenius_margin_bound(torch.ones(3), weights, x, 0.1)
+        frobenius_margin_bound(y[:3], weights, x, 0.1, 1.0)

@@ -103,20 +103,22 @@ def frobenius_rademacher(norms: Sequence[float], inputs: Float[Tensor, "n d"]) -
 
 
 def frobenius_margin_bound(
-    margins: Float[Tensor, " n"], weights: Matrices, inputs: Float[Tensor, "n d"], delta: float
+    margins: Float[Tensor, " n"], weights: Matrices, inputs: Float[Tensor, "n d"], delta: float, margin: float
 ) -> float:
-    """R <= share of samples with y f(x) <= γ + (2/γ) R_n + 3 sqrt(ln(2/δ_j) / 2n), the least over margins γ.
+    """R <= share of samples with y f(x) <= γ + (2/γ) R_n + 3 sqrt(ln(2/δ_j) / 2n) for a margin γ.
 
-    With probability at least 1 - delta over n samples, for all networks with ReLU and one output f at once; R_n is
-    :func:`frobenius_rademacher` at their product of Frobenius norms. Only the ratio of that product to γ matters. It
-    takes the values 2^j for all integers j, of which each has the share δ_j = δ / (3 (1 + |j|)²) of the confidence.
-    Not capped: above 1 it says nothing. Source: Mohri, Rostamizadeh & Talwalkar 2018, Theorem 5.8, for one γ.
+    With probability at least 1 - delta over n samples, for all margins and all networks with ReLU and one output f at
+    once, so γ may be chosen after training; R_n is :func:`frobenius_rademacher` at the product of the Frobenius norms.
+    Only the ratio of that product to γ matters: it is rounded up to 2^j, and the integer j has the share
+    δ_j = δ / (3 (1 + |j|)²) of the confidence. Not capped: above 1 it says nothing. Source: Mohri, Rostamizadeh &
+    Talwalkar 2018, Theorem 5.8, for one ratio.
 
     Args:
         margins: y f(x) for labels y = +-1.
         weights: matrices of the network, the last with one row.
         inputs: the samples.
         delta: probability that it fails.
+        margin: γ.
 
     Raises:
         ValueError: if the network has several outputs, or the numbers of margins and samples differ.
@@ -125,13 +127,13 @@ def frobenius_margin_bound(
     if weights[-1].shape[0] != 1 or margins.shape != (n,):
         found = f"{weights[-1].shape[0]} outputs, margins of shape {tuple(margins.shape)}, {n} inputs"
         raise ValueError(f"need one output and a margin for each input; got {found}")
+    if not (0 < margin < math.inf and 0 < product < math.inf):
+        raise ValueError(f"margin and the norms of the weights must be positive and finite; got {margin} and {product}")
     require_confidence(delta)
-    bounds = []
-    for j in range(-64, 65):
-        share = float((margins.double() <= product * 2.0**-j).double().mean())
-        complexity = 2 * frobenius_rademacher([2.0 ** (j / len(weights))] * len(weights), inputs)
-        bounds.append(share + complexity + 3 * math.sqrt(math.log(6 * (1 + abs(j)) ** 2 / delta) / (2 * n)))
-    return min(bounds)
+    j = math.ceil(math.log2(product / margin))
+    share = float((margins.double() <= margin).double().mean())
+    complexity = 2 * frobenius_rademacher([2.0 ** (j / len(weights))] * len(weights), inputs)
+    return share + complexity + 3 * math.sqrt(math.log(6 * (1 + abs(j)) ** 2 / delta) / (2 * n))
 
 
 def _spectral(a: Tensor) -> float:
