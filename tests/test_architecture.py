@@ -15,7 +15,7 @@ from dlparadox.digests import SOURCE, imported_modules
 ORDER = (
     "seeding", "files", "checkpoints", "digests", "data", "labels", "models", "training", "neighbours",
     "kernels", "ode", "expressivity", "leastsquares", "bounds", "memorization", "sweeps", "claims", "scaling",
-    "wording", "records", "parameters", "provenance", "chapters", "plotting", "press",
+    "ranking", "wording", "records", "parameters", "provenance", "chapters", "plotting", "press",
 )  # fmt: skip
 ALLOWED = {name: set(ORDER[: index + 1]) for index, name in enumerate(ORDER)}
 ALLOWED["plotting"] = {"claims", "plotting"}
