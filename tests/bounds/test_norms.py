@@ -128,14 +128,14 @@ def test_refuses_what_is_no_network(call: Callable[[], object], message: str) ->
 
 
 @pytest.mark.parametrize(
-    ("margin", "share", "power"), [(2.0, 0.0, 1), (3.0, 0.0, 1), (4.0, 1.0, 0), (1.0, 0.0, 2), (16.0, 1.0, -2)]
+    ("margin", "share", "j"), [(2.0, 0.0, 8), (3.0, 0.0, 4), (4.0, 1.0, 0), (1.0, 0.0, 16), (16.0, 1.0, -16)]
 )
-def test_margin_bound_of_one_weight_by_hand(margin: float, share: float, power: int) -> None:
-    """f(x) = 4x on 4,000 samples x = +-1; the ratio 4/γ is rounded up to a power of two."""
+def test_margin_bound_of_one_weight_by_hand(margin: float, share: float, j: int) -> None:
+    """f(x) = 4x on 4,000 samples x = +-1; the ratio 4/γ is rounded up to the eighth root of a power of two."""
     x = torch.ones(4000, 1, dtype=torch.float64)
     found = frobenius_margin_bound(4 * x[:, 0], [torch.tensor([[4.0]])], x, 0.1, margin)
-    complexity = 2 * (math.sqrt(2 * math.log(2)) + 1) * 2**power / math.sqrt(4000)
-    confidence = 3 * math.sqrt(math.log(6 * (1 + abs(power)) ** 2 / 0.1) / 8000)
+    complexity = 2 * (math.sqrt(2 * math.log(2)) + 1) * 2 ** (j / 8) / math.sqrt(4000)
+    confidence = 3 * math.sqrt(math.log(6 * (1 + abs(j)) ** 2 / 0.1) / 8000)
     assert found == pytest.approx(share + complexity + confidence)
 
 

@@ -109,7 +109,7 @@ def frobenius_margin_bound(
 
     With probability at least 1 - delta over n samples, for all margins and all networks with ReLU and one output f at
     once, so γ may be chosen after training; R_n is :func:`frobenius_rademacher` at the product of the Frobenius norms.
-    Only the ratio of that product to γ matters: it is rounded up to 2^j, and the integer j has the share
+    Only the ratio of that product to γ matters: it is rounded up to 2^(j/8), and the integer j has the share
     δ_j = δ / (3 (1 + |j|)²) of the confidence. Not capped: above 1 it says nothing. Source: Mohri, Rostamizadeh &
     Talwalkar 2018, Theorem 5.8, for one ratio.
 
@@ -130,9 +130,9 @@ def frobenius_margin_bound(
     if not (0 < margin < math.inf and 0 < product < math.inf):
         raise ValueError(f"margin and the norms of the weights must be positive and finite; got {margin} and {product}")
     require_confidence(delta)
-    j = math.ceil(math.log2(product / margin))
+    j = math.ceil(8 * math.log2(product / margin))
     share = float((margins.double() <= margin).double().mean())
-    complexity = 2 * frobenius_rademacher([2.0 ** (j / len(weights))] * len(weights), inputs)
+    complexity = 2 * frobenius_rademacher([2.0 ** (j / 8 / len(weights))] * len(weights), inputs)
     return share + complexity + 3 * math.sqrt(math.log(6 * (1 + abs(j)) ** 2 / delta) / (2 * n))
 
 
