@@ -22,7 +22,7 @@ Gradient = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def twin_runs(
     gradient: Gradient,
-    start: Float[Tensor, "b *shape"],
+    start: Float[Tensor, " b *shape"],
     samples: tuple[Float[Tensor, "b n d"], Float[Tensor, "b n"]],
     fresh: tuple[Float[Tensor, "b n d"], Float[Tensor, "b n"]],
     order: Int[Tensor, "b t"],
