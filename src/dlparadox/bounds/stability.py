@@ -72,7 +72,8 @@ def nonconvex_sgd_stability(lipschitz: float, smoothness: float, c: float, steps
 def ridge_stability(lipschitz: float, kappa: float, strength: float, n: int) -> float:
     """ε <= σ²κ²/(2λn) for the minimizer of (1/n) Σ loss + λ |f|² over a Hilbert space with kernel k(x, x) <= κ².
 
-    The loss is convex and σ-Lipschitz in the prediction. Source: Bousquet & Elisseeff 2002 (JMLR 2:499), Theorem 22.
+    The loss is convex and σ-Lipschitz in the prediction; ε is for leaving a sample out, and 2ε for exchanging it.
+    Source: Bousquet & Elisseeff 2002 (JMLR 2:499), Theorem 22.
     """
     _check(n, lipschitz=lipschitz, kappa=kappa, strength=strength)
     return (lipschitz * kappa) ** 2 / (2 * strength * n)
@@ -81,8 +82,8 @@ def ridge_stability(lipschitz: float, kappa: float, strength: float, n: int) -> 
 def bousquet_elisseeff_bound(risk: float, stability: float, largest: float, n: int, delta: float) -> float:
     """R <= r + 2ε + (4nε + M) sqrt(ln(1/delta) / (2n)), with probability 1 - delta, for an ε-stable method.
 
-    It needs a method without randomness, and a loss between 0 and M; ``risk`` is the mean training loss r. Source:
-    Bousquet & Elisseeff 2002 (JMLR 2:499), Theorem 12.
+    It needs a method without randomness, and a loss between 0 and M; ``risk`` is the mean training loss r, and ε is for
+    leaving a sample out. Source: Bousquet & Elisseeff 2002 (JMLR 2:499), Theorem 12.
     """
     _check(n, largest=largest)
     if not 0 <= risk <= largest:
