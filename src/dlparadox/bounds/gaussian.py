@@ -307,5 +307,5 @@ def _adam(
     parameters: list[Tensor], schedule: Training
 ) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
     """Adam, and a step size that falls from ``lr`` to nearly 0 along a straight line."""
-    optimizer = torch.optim.Adam(parameters, lr=schedule.lr)
+    optimizer = torch.optim.Adam(parameters, lr=schedule.lr, fused=True)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(1 - step / schedule.steps, 1e-3))
