@@ -7,6 +7,7 @@ The prior is N(centre, λ I), its centre chosen without the samples that the bou
 after seeing them, from a grid that is paid for: see :func:`prior_variance` and :func:`prior_confidence`.
 """
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -67,7 +68,7 @@ class Certificate(NamedTuple):
     error: float  # average training error over the draws
     risk: float  # upper bound on the training error of the stochastic network, from the draws
     kl: float  # of posterior from prior, in nats
-    index: int  # of the prior's variance in its grid
+    place: int  # of the prior's variance in its grid
     share: float  # of delta, for this prior; the others of the grid have theirs
 
 
@@ -75,14 +76,14 @@ def count_weights(widths: Sequence[int]) -> int:
     """Number of weights and biases of a network with these widths, input first and output last."""
     if len(widths) < 2 or min(widths) < 1:
         raise ValueError(f"widths must be at least two numbers, each at least 1; got {list(widths)}")
-    return sum((a + 1) * b for a, b in zip(widths, widths[1:], strict=False))
+    return sum((a + 1) * b for a, b in itertools.pairwise(widths))
 
 
 def layers(weights: Float[Tensor, " p"], widths: Sequence[int]) -> list[Tensor]:
     """The vector of all weights as one matrix [inputs + 1, outputs] for each layer: views, not copies."""
     if len(weights) != count_weights(widths):
         raise ValueError(f"widths {list(widths)} have {count_weights(widths)} weights; got {len(weights)}")
-    shapes = [(a + 1, b) for a, b in zip(widths, widths[1:], strict=False)]
+    shapes = [(a + 1, b) for a, b in itertools.pairwise(widths)]
     parts = weights.split([rows * columns for rows, columns in shapes])
     return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
@@ -185,7 +186,7 @@ def objective(risk: Tensor, kl: Tensor, n: int, confidence: Tensor | float) -> T
 
     As :func:`~dlparadox.bounds.pac_bayes.quadratic_bound`, but differentiable and not cut at 1.
     """
-    half = (kl + math.log(2 * math.sqrt(n)) - torch.as_tensor(confidence).log()) / (2 * n)
+    half = (kl + math.log(2 * math.sqrt(n)) - torch.as_tensor(confidence, dtype=risk.dtype).log()) / (2 * n)
     return ((risk + half).sqrt() + half.sqrt()).square()
 
 
@@ -297,15 +298,13 @@ def certify(
     error = stochastic_error(posterior, widths, x, labels, passes, stream)
     risk = monte_carlo_bound(error, passes * len(x), delta_draws)
     std = torch.tensor(prior_variance(index), dtype=torch.float64).sqrt().to(centre.device)
-    wide = (part.double() for part in (*posterior, centre))
-    kl = max(0.0, float(gaussian_kl(*wide, std.expand(len(centre)))))
+    mean, deviation, middle = (part.double() for part in (*posterior, centre))
+    kl = max(0.0, float(gaussian_kl(mean, deviation, middle, std.expand(len(centre)))))
     share = prior_confidence(index, delta)
     return Certificate(kl_bound(risk, kl, len(x), share), error, risk, kl, index, share)
 
 
-def _adam(
-    parameters: list[Tensor], schedule: Training
-) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
+def _adam(parameters: list[Tensor], schedule: Training) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
     """Adam, and a step size that falls from ``lr`` to nearly 0 along a straight line."""
     optimizer = torch.optim.Adam(parameters, lr=schedule.lr, fused=True)
     return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(1 - step / schedule.steps, 1e-3))
