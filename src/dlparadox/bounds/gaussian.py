@@ -9,8 +9,8 @@ after seeing them, from a grid that is paid for: see :func:`prior_variance` and 
 
 import itertools
 import math
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -40,6 +40,8 @@ __all__ = [
     "train_network",
     "train_posterior",
 ]
+
+Number = TypeVar("Number", float, Tensor)
 
 GRID_TOP = 0.1  # c in λ_j = c exp(-j/b)
 GRID_STEPS = 100  # b
@@ -169,11 +171,11 @@ def prior_index(variance: float) -> int:
     return max(1, round(GRID_STEPS * math.log(GRID_TOP / variance)))
 
 
-def prior_confidence(index: float, delta: float) -> float:
+def prior_confidence(index: Number, delta: float) -> Number:
     """What prior ``index`` = 1, 2, ... gets of ``delta``: 6 delta / (π index)². All shares add up to ``delta``.
 
     So each bound of the grid fails with its own share, and none of them with probability 1 - delta: a union bound. It
-    adds 2 ln j + ln(π²/6) to the KL divergence.
+    adds 2 ln j + ln(π²/6) to the KL divergence. For training the index may lie between whole numbers, as a tensor.
     """
     require_confidence(delta)
     if not index >= 1:
@@ -209,13 +211,12 @@ def train_network(
 ) -> Float[Tensor, " p"]:
     """Weights after training an ordinary network on cross-entropy, from ``weights``, which stay as they are."""
     trained = weights.clone().requires_grad_()
-    optimizer, decay = _adam([trained], schedule)
-    for batch in minibatches(len(x), schedule, stream):
-        optimizer.zero_grad()
+
+    def loss(batch: Tensor) -> Tensor:
         signs = 2.0 * labels[batch] - 1.0
-        softplus(-signs * network(trained, widths, x[batch])).mean().backward()
-        optimizer.step()
-        decay.step()
+        return softplus(-signs * network(trained, widths, x[batch])).mean()
+
+    _minimize(loss, [trained], len(x), schedule, stream)
     return trained.detach()
 
 
@@ -249,16 +250,15 @@ def train_posterior(
     mean = (centre if start is None else start).clone().requires_grad_()
     log_std = torch.full_like(centre, math.log(std)).requires_grad_()
     log_variance = torch.tensor(2 * math.log(std), device=centre.device, requires_grad=True)
-    optimizer, decay = _adam([mean, log_std, log_variance], schedule)
-    for batch in minibatches(len(x), schedule, stream):
-        optimizer.zero_grad()
+
+    def bound(batch: Tensor) -> Tensor:
         posterior = Gaussian(mean, log_std.exp())
         risk = bounded_loss(stochastic_network(posterior, widths, x[batch], stream), labels[batch])
         kl = gaussian_kl(*posterior, centre, (log_variance / 2).exp().expand_as(centre))
         index = (GRID_STEPS * (math.log(GRID_TOP) - log_variance)).clamp(min=1.0)
-        objective(risk, kl, len(x), 6 * delta / (math.pi * index).square()).backward()
-        optimizer.step()
-        decay.step()
+        return objective(risk, kl, len(x), prior_confidence(index, delta))
+
+    _minimize(bound, [mean, log_std, log_variance], len(x), schedule, stream)
     found = Gaussian(mean.detach(), log_std.detach().exp())
     return found, prior_index(float(log_variance.detach().exp()))
 
@@ -304,7 +304,14 @@ def certify(
     return Certificate(kl_bound(risk, kl, len(x), share), error, risk, kl, index, share)
 
 
-def _adam(parameters: list[Tensor], schedule: Training) -> tuple[torch.optim.Adam, torch.optim.lr_scheduler.LambdaLR]:
-    """Adam, and a step size that falls from ``lr`` to nearly 0 along a straight line."""
+def _minimize(
+    loss: Callable[[Tensor], Tensor], parameters: list[Tensor], n: int, schedule: Training, stream: torch.Generator
+) -> None:
+    """Adam on the loss of a minibatch, given by its indices; the step size falls to nearly 0 along a straight line."""
     optimizer = torch.optim.Adam(parameters, lr=schedule.lr, fused=True)
-    return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(1 - step / schedule.steps, 1e-3))
+    decay = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: max(1 - step / schedule.steps, 1e-3))
+    for batch in minibatches(n, schedule, stream):
+        optimizer.zero_grad()
+        loss(batch).backward()
+        optimizer.step()
+        decay.step()
