@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlparadox.ranking import changed_alone, rank_correlation
+from dlparadox.ranking import changed_alone, kendall, rank_correlation
 from dlparadox.seeding import generator
 
 VALUES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12)
@@ -28,6 +28,7 @@ def test_tau_is_that_of_counted_pairs(values: list[tuple[int, int]]) -> None:
     table = pd.DataFrame({"x": x, "y": y, "c": range(len(x))})
     found = rank_correlation(table, "x", "y", ["c"], generator=generator(0, "bootstrap"), resamples=5)
     assert found.tau == pytest.approx(tau_b(x, y))
+    assert kendall(x, y) == found.tau
 
 
 def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:

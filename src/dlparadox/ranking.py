@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import ArrayLike
 from scipy.stats import kendalltau
 
-__all__ = ["Ranking", "changed_alone", "rank_correlation"]
+__all__ = ["Ranking", "changed_alone", "kendall", "rank_correlation"]
 
 
 class Ranking(NamedTuple):
@@ -17,6 +18,14 @@ class Ranking(NamedTuple):
     tau: float
     low: float
     high: float
+
+
+def kendall(x: ArrayLike, y: ArrayLike) -> float:
+    """Kendall's τ-b: 1 for the same order, -1 for the opposite one, 0 for none, and 0 if one of both is constant."""
+    x, y = np.asarray(x), np.asarray(y)
+    if (x == x[0]).all() or (y == y[0]).all():
+        return 0.0
+    return float(kendalltau(x, y).statistic)
 
 
 def rank_correlation(
@@ -28,10 +37,10 @@ def rank_correlation(
     generator: torch.Generator,
     resamples: int = 1000,
 ) -> Ranking:
-    """Kendall's τ-b of two columns, with a bootstrap interval over configurations.
+    """:func:`kendall` of two columns, with a bootstrap interval over configurations.
 
     Configurations are drawn with replacement, each with all its rows (seeds), since those are alike; the interval goes
-    from the 2.5th to the 97.5th percentile. τ-b is 1 for the same order, 0 for none, and 0 for a constant column.
+    from the 2.5th to the 97.5th percentile.
 
     Args:
         table: one row per network.
@@ -52,9 +61,9 @@ def rank_correlation(
     samples = []
     for chosen in drawn:
         rows = np.concatenate([groups[i] for i in chosen])
-        samples.append(_tau(x[rows], y[rows]))
+        samples.append(kendall(x[rows], y[rows]))
     low, high = np.percentile(samples, [2.5, 97.5])
-    return Ranking(_tau(x, y), float(low), float(high))
+    return Ranking(kendall(x, y), float(low), float(high))
 
 
 def changed_alone(table: pd.DataFrame, measure: str, target: str, factor: str, others: Sequence[str]) -> float:
@@ -76,9 +85,3 @@ def changed_alone(table: pd.DataFrame, measure: str, target: str, factor: str, o
     if not pairs:
         raise ValueError(f"no two rows differ in {factor!r} alone; they also differ in {', '.join(others)}")
     return total / pairs
-
-
-def _tau(x: np.ndarray, y: np.ndarray) -> float:
-    if (x == x[0]).all() or (y == y[0]).all():
-        return 0.0
-    return float(kendalltau(x, y).statistic)

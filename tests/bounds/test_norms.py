@@ -16,6 +16,7 @@ from dlparadox.bounds.norms import (
     frobenius_product,
     frobenius_rademacher,
     margins,
+    one_output,
     path_norm,
     spectral_complexity,
     spectral_product,
@@ -122,6 +123,26 @@ def test_rademacher_bound_is_above_the_exact_value_of_linear_functions() -> None
 def test_refuses_what_is_no_network(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- two scores as one output ---
+
+
+def test_one_output_is_the_difference_of_the_scores() -> None:
+    first, last = matrices((3, 5, 2))
+    x = torch.randn(7, 3, generator=generator(0, "x"), dtype=torch.float64)
+    hidden, (inner, single) = torch.relu(x @ first.T), one_output([first, last])
+    scores = hidden @ last.T
+    assert inner is first
+    torch.testing.assert_close(hidden @ single.T, (scores[:, 1] - scores[:, 0])[:, None])
+    labels = torch.tensor([0, 1, 0, 1, 1, 0, 0])
+    torch.testing.assert_close((2 * labels - 1) * (hidden @ single.T)[:, 0], margins(scores, labels))
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_one_output_needs_two_scores(outputs: int) -> None:
+    with pytest.raises(ValueError, match=f"must have two rows, one for each score; got {outputs}"):
+        one_output(matrices((3, 5, outputs)))
 
 
 # --- the margin bound ---

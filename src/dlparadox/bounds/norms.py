@@ -21,6 +21,7 @@ __all__ = [
     "frobenius_product",
     "frobenius_rademacher",
     "margins",
+    "one_output",
     "path_norm",
     "spectral_complexity",
     "spectral_product",
@@ -41,6 +42,18 @@ def margins(scores: Float[Tensor, "n k"], labels: Int64[Tensor, " n"]) -> Float[
         raise ValueError(f"labels must lie between 0 and {scores.shape[1] - 1}; got {labels.min()} to {labels.max()}")
     own = scores.gather(1, labels[:, None])
     return own[:, 0] - scores.scatter(1, labels[:, None], -math.inf).amax(1)
+
+
+def one_output(weights: Matrices) -> list[Tensor]:
+    """The matrices of a network with two scores, written with their difference, second less first, as its only output.
+
+    Raises:
+        ValueError: unless the last matrix has two rows.
+    """
+    *inner, last = _checked(weights)
+    if len(last) != 2:
+        raise ValueError(f"the last matrix must have two rows, one for each score; got {len(last)}")
+    return [*inner, last[1:] - last[:1]]
 
 
 def spectral_product(weights: Matrices) -> float:
