@@ -370,6 +370,11 @@ def test_cards_of_the_committed_record(
     paper = open_chapter("slug", {**SCOPE, "profile": "paper"}, width=integer(1))
     claim(paper, measured=[0.5, 0.25, 0.5, 0.25], control={"none": 0.0})
     paper.save()
+    assert chapter.recorded_mean("it") == 0.375
+    with pytest.raises(NotRun, match="other in a record under the profile paper"):
+        chapter.recorded_mean("other")
+    with pytest.raises(NotRun, match="it in a record under the profile quick"):
+        chapter.recorded_mean("it", "quick")
     chapter.recorded_cards("it", "not in the record")
     [(bundle, metadata)] = shown
     assert metadata == {"dlparadox": {"card": "it"}}

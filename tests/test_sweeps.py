@@ -409,6 +409,14 @@ def test_progress_goes_to_the_error_stream(capsys: pytest.CaptureFixture[str]) -
     assert captured.out == "" and "trajectory" in captured.err and "2/2" in captured.err
 
 
+def test_a_resumed_sweep_shows_at_once_how_far_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sweep(trajectory, SETTINGS, [0], cache=tmp_path)
+    capsys.readouterr()
+    sweep(trajectory, SETTINGS, [0, 1, 2], cache=tmp_path)
+    first = capsys.readouterr().err.strip("\r").split("\r")[0]
+    assert "2/6" in first
+
+
 def many_cells(run: Any, cache: Path, out: Path | None = None) -> None:
     table = sweep(run, [{"x": float(x)} for x in range(25)], [0, 1], cache=cache)
     if out:

@@ -224,6 +224,18 @@ class Chapter:
         record = records.load_record(path)
         return record if record.profile == profile else None
 
+    def recorded_mean(self, name: str, profile: str = "paper") -> float:
+        """Mean of a claim in the committed record under another profile, for the prose.
+
+        Raises:
+            NotRun: if there is no such record, or the claim is not in it.
+        """
+        record = self.recorded(profile)
+        found = [claim["mean"] for claim in record.claims if claim["name"] == name] if record else []
+        if not found or found[0] is None:
+            raise claims.NotRun(f"{name} in a record under the profile {profile}")
+        return float(found[0])
+
     def paper_run(self) -> Run | None:
         """What was measured at the paper's scale: by this run, if that is its profile, else by the committed record.
 

@@ -13,7 +13,7 @@ import sys
 import textwrap
 import time
 import types
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,25 +58,29 @@ def sweep(
         raise ValueError("two cells of the sweep have the same setting and seed; remove the repetition")
     if cache:
         cache.mkdir(parents=True, exist_ok=True)
+    name = getattr(function, "__name__", "sweep")
+    paths = [cache / f"{name}-{key}.json" if cache else None for key in keys]
+    finished = [_read_cell(path, key) for path, key in zip(paths, keys, strict=True)]
     rows: list[dict[str, Any]] = []
     now = before = 0.0
-    name = getattr(function, "__name__", "sweep")
-    for (setting, seed), key in zip(_progress(cells, name), keys, strict=True):
-        path = cache / f"{name}-{key}.json" if cache else None
-        found = _read_cell(path, key)
-        if found is None:
-            found = _run_cell(function, setting, seed, key, path)
-            now += found["seconds"]
-        else:
-            before += found["seconds"]
-        rows.extend(_joined(setting, seed, row) for row in found["rows"])
+    with _progress(name, len(cells), len(cells) - finished.count(None)) as bar:
+        for (setting, seed), key, path, found in zip(cells, keys, paths, finished, strict=True):
+            if found is None:
+                found = _run_cell(function, setting, seed, key, path)
+                now += found["seconds"]
+                bar.update()
+            else:
+                before += found["seconds"]
+            rows.extend(_joined(setting, seed, row) for row in found["rows"])
     table = pd.DataFrame(rows)
     table.attrs.update(seconds=now, resumed_seconds=before)
     return table
 
 
-def _progress(cells: list[Any], name: str) -> Iterator[Any]:
-    yield from tqdm(cells, desc=name, unit="run", file=sys.stderr, dynamic_ncols=True, mininterval=1.0)
+def _progress(name: str, cells: int, finished: int) -> "tqdm[Any]":
+    return tqdm(
+        total=cells, initial=finished, desc=name, unit="run", file=sys.stderr, dynamic_ncols=True, mininterval=1.0
+    )
 
 
 def _key(digest: str, setting: Setting, seed: int) -> str:

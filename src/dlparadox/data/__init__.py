@@ -14,8 +14,19 @@ Content that is not the published one is refused unless it is allowed explicitly
 """
 
 from dlparadox.data.classes import two_classes
+from dlparadox.data.pooled import pooled
 from dlparadox.data.sets import NAMES, Dataset, load
 from dlparadox.data.store import DataError, data_folder
 from dlparadox.data.transforms import center_crop, standardized
 
-__all__ = ["NAMES", "DataError", "Dataset", "center_crop", "data_folder", "load", "standardized", "two_classes"]
+__all__ = [
+    "NAMES",
+    "DataError",
+    "Dataset",
+    "center_crop",
+    "data_folder",
+    "load",
+    "pooled",
+    "standardized",
+    "two_classes",
+]
