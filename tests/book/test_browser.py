@@ -181,6 +181,7 @@ def test_page_content(visit: Any, page: str) -> None:
     opened = visit().open(page)
     body = opened.inner_text("article") if opened.query_selector("article") else ""
     assert not re.search(r"\\\(|\\\[|\$\$|\{glue|\{cite|\{ref\}|\{doc\}|WARNING", body), "raw markup on the page"
+    assert not re.search(r"[A-Z]\w*\\['\"`^~]\w", body), "an accent as LaTeX writes it"
     if page.startswith(WITH_MATH):
         assert opened.locator("mjx-container").count() > 0
     assert opened.locator("span.math:not(:has(mjx-container)), div.math:not(:has(mjx-container))").count() == 0

@@ -169,6 +169,15 @@ def test_citations_know_one_two_and_many_authors(project: Path) -> None:
     assert text == "; ".join([*names, "Zhang et al. (2017)"])
 
 
+def test_names_are_read_as_latex_writes_them(tmp_path: Path) -> None:
+    (tmp_path / "some.bib").write_text(
+        "@book{a, author = {Sch{\\\"o}lkopf, Bernhard and P{\\'e}rez-Ortiz, Mar{\\'\\i}a}, title = {T}, year = 2001}\n"
+        "@book{b, author = {{van der Maaten}, Laurens}, title = {T}, year = 2008}\n"
+    )
+    known = bibliography(tmp_path / "some.bib")
+    assert known == {"a": "Schölkopf and Pérez-Ortiz (2001)", "b": "van der Maaten (2008)"}
+
+
 def test_citation_keys_may_end_in_a_word() -> None:
     assert cited("arora2019fine, Theorem 4.1", {"arora2019fine": "Arora et al. (2019)"}, page=None) == (
         "Arora et al. (2019), Theorem 4.1"

@@ -56,8 +56,10 @@ def bibliography(path: Path) -> Mapping[str, str]:
 
 
 def _author_year(entry: Any) -> str:
-    names = [" ".join(person.prelast_names + person.last_names) for person in entry.persons.get("author", [])]
-    names = [name.replace("{", "").replace("}", "") for name in names]
+    from pybtex.richtext import Text
+
+    persons = entry.persons.get("author", [])
+    names = [str(Text.from_latex(" ".join(person.prelast_names + person.last_names))) for person in persons]
     if not names:
         raise PageError(f"the reference {entry.key!r} has no author; add one to references.bib")
     who = names[0] if len(names) == 1 else f"{names[0]} and {names[1]}" if len(names) == 2 else f"{names[0]} et al."
