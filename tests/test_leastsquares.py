@@ -131,6 +131,12 @@ def test_strength_must_be_positive(strength: float) -> None:
         LeastSquares(*problem(3, 2)).ridge(strength)
 
 
+@pytest.mark.parametrize("time", [-1.0, math.nan])
+def test_time_does_not_run_backwards(time: float) -> None:
+    with pytest.raises(ValueError, match=f"time must be at least 0; got {time}"):
+        LeastSquares(*problem(3, 2)).gradient_flow(time)
+
+
 def simulated(n: int, p: int, d: int, noise: float, repetitions: int) -> tuple[float, float]:
     """Mean and standard error of the risk, d coordinates of which the fit sees p."""
     stream = generator(n, "risk", str(p))
@@ -149,6 +155,11 @@ def test_isotropic_risk_against_simulation(n: int, p: int, d: int) -> None:
     assert abs(mean - expected) < 4 * error and error < 0.05 * expected
 
 
+def test_isotropic_risk_is_finite_up_to_two_from_the_peak() -> None:
+    assert isotropic_risk(10, 8, signal=5.0, noise=2.0) == pytest.approx(2 * 8)
+    assert isotropic_risk(10, 12, signal=6.0, noise=2.0) == pytest.approx(1 + 2 * 10)
+
+
 def test_isotropic_risk_by_hand() -> None:
     assert isotropic_risk(10, 4, signal=5.0, noise=2.0) == pytest.approx(2 * 4 / 5)
     assert isotropic_risk(10, 20, signal=5.0, noise=2.0) == pytest.approx(5 / 2 + 2 * 10 / 9)
@@ -156,6 +167,12 @@ def test_isotropic_risk_by_hand() -> None:
     assert isotropic_risk(10, 10**9, signal=5.0, noise=2.0) == pytest.approx(5.0)
     for p in (9, 10, 11):
         assert isotropic_risk(10, p, signal=0.0, noise=1.0) == math.inf
+
+
+@pytest.mark.parametrize("n, p", [(0, 3), (5, 0)])
+def test_risk_needs_a_sample_and_a_weight(n: int, p: int) -> None:
+    with pytest.raises(ValueError, match=f"need n, p >= 1 .*got n={n}, p={p},"):
+        isotropic_risk(n, p, signal=1.0, noise=1.0)
 
 
 @pytest.mark.parametrize("bad", [{"noise": -1.0}, {"signal": -1.0}, {"unseen": -0.1}])
@@ -197,6 +214,8 @@ def test_the_equivalent_needs_more_weights_than_samples() -> None:
     ones = torch.ones(10)
     with pytest.raises(ValueError, match="more positive eigenvalues than n = 10"):
         ridgeless_equivalent(ones, 10, signal=ones, noise=1.0)
+    with pytest.raises(ValueError, match="and 9 signals"):
+        ridgeless_equivalent(ones, 5, signal=ones[:9], noise=1.0)
     with pytest.raises(ValueError, match="the smallest 0"):
         ridgeless_equivalent(torch.tensor([1.0, 0.0]), 1, signal=torch.ones(2), noise=1.0)
 
@@ -206,15 +225,16 @@ def test_effective_ranks_by_hand() -> None:
     assert effective_ranks(spectrum, 0) == (2.0, 64 / 22)
     assert effective_ranks(spectrum, 2) == (2.0, 2.0)
     assert effective_ranks(torch.ones(50), 10) == (40.0, 40.0)
-    with pytest.raises(ValueError, match="k must leave"):
-        effective_ranks(spectrum, 4)
+    for values, k in ((spectrum, 4), (spectrum, -1), (torch.tensor([0.0, 1.0]), 1)):
+        with pytest.raises(ValueError, match=f"k must leave a positive eigenvalue of {len(values)}; got {k}"):
+            effective_ranks(values, k)
 
 
 @given(st.integers(0, 20), st.integers(1, 400), st.integers(22, 300))
 def test_split_index_of_a_step(k: int, tail: int, n: int) -> None:
     """Some large eigenvalues before a flat tail, which absorbs noise if it has a direction for each sample."""
     spectrum = torch.cat([torch.full((k,), 1e6), torch.ones(tail)])
-    assert split_index(spectrum, n) == (k if tail >= n else None)
+    assert split_index(spectrum, n) == split_index(spectrum.flip(0), n) == (k if tail >= n else None)
 
 
 def test_split_index_of_a_fast_decay_is_late() -> None:

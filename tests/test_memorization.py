@@ -148,6 +148,8 @@ def test_gini_is_twice_the_area_above_the_lorenz_curve() -> None:
     [
         ((), "not empty"),
         ((1.0, -2.0), "at least 0; got -2"),
+        ((1.0, -0.5), "at least 0; got -0.5"),
+        ((1.0, math.nan), "finite"),
         ((1.0, math.inf), "finite"),
         ((0.0, 0.0), "all 2 values are 0"),
     ],
@@ -192,11 +194,16 @@ def test_loss_sensitivity_leaves_the_model_as_it_was() -> None:
     assert torch.equal(*twice)  # nothing is dropped
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
+    assert not x.requires_grad
+    with torch.no_grad():
+        assert torch.equal(loss_sensitivity(model, x, y), twice[0])
 
 
 def test_loss_sensitivity_refuses_labels_that_do_not_fit() -> None:
     with pytest.raises(ValueError, match="same number of samples, at least one; got 3 and 2"):
         loss_sensitivity(small(), torch.zeros(3, 5).double(), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match="same number of samples, at least one; got 0 and 0"):
+        loss_sensitivity(small(), torch.zeros(0, 5).double(), torch.zeros(0).long())
 
 
 # --- critical samples ---
@@ -241,8 +248,58 @@ def test_the_search_follows_the_slope_and_leaves_the_model_as_it_was() -> None:
     model = Border().train()
     found = critical_samples(model, x, 0.5, noise=0.0, iterations=4, generator=generator(0, "search"))
     assert bool(found) and model.training
-    with pytest.raises(ValueError, match="radius, step and iterations must be positive"):
-        critical_samples(model, x, 0.0, generator=generator(0, "search"))
+    for radius in (0.0, math.inf, math.nan):
+        with pytest.raises(ValueError, match="radius, step and iterations must be positive"):
+            critical_samples(model, x, radius, generator=generator(0, "search"))
+
+
+class Plateau(nn.Module):
+    """Two classes with a border at 0.1 in the first coordinate, and no slope before 0.05."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.stack([torch.full_like(x[:, 0], 0.05), (x[:, 0] - 0.05).relu()], 1)
+
+
+class Corner(nn.Module):
+    """Two classes, the second where both coordinates are above 0.3: the slope is along the smaller one."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        lead = x.amin(1) - 0.3
+        return torch.stack([-lead, lead], 1)
+
+
+def test_noise_leads_the_search_where_there_is_no_slope() -> None:
+    x = torch.zeros(20, 1)
+    still, moved = (
+        critical_samples(Plateau(), x, 0.5, noise=noise, iterations=60, generator=generator(0, "search"))
+        for noise in (0.0, 0.2)
+    )
+    assert not still.any() and moved.all()
+
+
+def test_the_search_turns_with_the_slope() -> None:
+    x = torch.tensor([[0.0, 0.1]])
+    assert critical_samples(Corner(), x, 0.5, noise=0.0, iterations=8, generator=generator(0, "search")).all()
+
+
+@pytest.mark.parametrize("scale", [2.0**-6, 2.0**6])
+def test_the_search_has_no_unit(scale: float) -> None:
+    x = torch.linspace(-1, 1, 101)[:, None]
+    found, scaled = (
+        critical_samples(Border(), c * x, c * 0.5, iterations=2, generator=generator(0, "search")) for c in (1.0, scale)
+    )
+    assert torch.equal(found, scaled) and 0 < int(found.sum()) < 101
+
+
+def test_the_search_draws_from_its_own_stream_only() -> None:
+    dropped = generator(0, "dropped")
+    model = nn.Sequential(Border(), NamedDropout(0.5, dropped)).train()
+    before = torch.get_rng_state(), dropped.get_state()
+    x = torch.linspace(-1, 1, 101)[:, None]
+    found = critical_samples(model, x, 0.5, generator=generator(0, "search"))
+    assert torch.equal(torch.get_rng_state(), before[0]) and torch.equal(dropped.get_state(), before[1])
+    with torch.no_grad():
+        assert torch.equal(critical_samples(model, x, 0.5, generator=generator(0, "search")), found)
 
 
 @pytest.mark.parametrize("bad", [{"step": 0.0}, {"noise": -1.0}, {"iterations": 0}])
@@ -261,6 +318,11 @@ def test_dropout_keeps_the_mean_and_drops_its_share() -> None:
     error = math.sqrt(0.4 * 0.6 / 100_000)
     assert abs(float((out == 0).double().mean()) - 0.4) < 4 * error
     assert float(out.mean()) == pytest.approx(1.0, abs=4 * error / 0.6)
+
+
+def test_dropout_drops_each_value_by_itself() -> None:
+    out = NamedDropout(0.5, generator(0, "dropped")).train()(torch.ones(60, 60))
+    assert len(out.unique(dim=0)) == len(out.unique(dim=1)) == 60
 
 
 def test_dropout_draws_from_its_own_stream_only() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dlparadox.ranking import changed_alone, kendall, rank_correlation
+from dlparadox.ranking import Ranking, changed_alone, kendall, rank_correlation
 from dlparadox.seeding import generator
 
 VALUES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=12)
@@ -55,6 +55,32 @@ def test_rows_of_a_configuration_stay_together() -> None:
     assert other.high - other.low > 0.8 * (one.high - one.low)
 
 
+def interval(table: pd.DataFrame, configuration: list[str], seed: int = 0, resamples: int = 2000) -> Ranking:
+    return rank_correlation(table, "x", "y", configuration, generator=generator(seed, "bootstrap"), resamples=resamples)
+
+
+def test_the_interval_of_two_configurations() -> None:
+    """Half of the bootstrap samples hold one of them only, where nothing is ordered: τ = 0, and else 1."""
+    assert interval(pd.DataFrame({"x": [0, 1], "y": [0, 1], "c": [0, 1]}), ["c"], resamples=200) == (1.0, 0.0, 1.0)
+
+
+def test_the_interval_holds_what_happens_in_more_than_a_fortieth_of_the_samples() -> None:
+    """One sample in 27 has the first configuration only, where τ = -1, and one the second only, where τ = 1."""
+    table = pd.DataFrame({"x": [0, 1, 2, 3, 2.5], "y": [1, 0, 2, 3, 10], "c": ["a", "a", "b", "b", "c"]})
+    found = interval(table, ["c"])
+    assert (found.low, found.high) == (-1.0, 1.0)
+
+
+def test_the_interval_depends_on_rows_configurations_and_stream_alone() -> None:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"x": rng.normal(size=12), "y": rng.normal(size=12), "c": np.arange(12) // 2})
+    found = interval(table, ["c"], resamples=50)
+    assert found == interval(table, ["c"], resamples=50) != interval(table, ["c"], seed=1, resamples=50)
+    assert found == interval(table.set_axis(range(11, -1, -1)), ["c"], resamples=50)
+    named = table.assign(a=table["c"] // 3, b=table["c"] % 3)
+    assert found == interval(named, ["a", "b"], resamples=50)
+
+
 def test_changed_alone_by_hand() -> None:
     table = pd.DataFrame(
         [
@@ -69,6 +95,20 @@ def test_changed_alone_by_hand() -> None:
     )
     assert changed_alone(table, "measure", "target", "a", ["b"]) == pytest.approx((1 - 1 + 1 + 0) / 4)
     assert changed_alone(table, "target", "target", "b", ["a"]) == 1.0
+
+
+def test_changed_alone_leaves_out_pairs_that_agree_in_the_factor_or_differ_in_another() -> None:
+    table = pd.DataFrame(
+        [
+            # a, b, c, measure, target
+            (0, 0, 0, 1.0, 1.0),
+            (0, 0, 0, 2.0, 0.0),  # another seed: apart, and not counted
+            (1, 0, 0, 3.0, 3.0),  # a up: together, twice
+            (1, 0, 1, 9.0, -9.0),  # c up as well: not counted
+        ],
+        columns=["a", "b", "c", "measure", "target"],
+    )
+    assert changed_alone(table, "measure", "target", "a", ["b", "c"]) == 1.0
 
 
 def test_bad_tables() -> None:

@@ -113,7 +113,8 @@ def isotropic_risk(n: int, p: int, *, signal: float, noise: float, unseen: float
         unseen: |β|² over the coordinates that the fit does not see.
 
     Returns:
-        Expected risk, the noise itself not included; infinite for n - 1 <= p <= n + 1.
+        Expected risk, the noise itself not included; infinite for n - 1 <= p <= n + 1 (where nothing is noise, neither
+        ``noise`` nor ``unseen``, the risk is finite there too, and this is only an upper bound).
 
     Raises:
         ValueError: for a negative variance, or no sample or weight.
@@ -189,6 +190,7 @@ def effective_ranks(spectrum: Float[Tensor, " p"], k: int) -> tuple[float, float
 def split_index(spectrum: Float[Tensor, " p"], n: int) -> int | None:
     """k* = the least k with r_k >= n: what is learned, before a tail so flat that it only absorbs noise; None if none.
 
+    The eigenvalues must be positive; behind one that is zero there is no tail.
     Then the noise costs of the order of noise (k*/n + n/R_k*) (Bartlett et al. 2020, with b = 1).
     """
     ordered = spectrum.sort(descending=True).values.double()

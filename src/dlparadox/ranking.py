@@ -70,7 +70,8 @@ def changed_alone(table: pd.DataFrame, measure: str, target: str, factor: str, o
     """How often a measure moves with its target when one factor changes alone: mean of the product of both signs.
 
     1 where they always move together, -1 where always apart; a pair with a tie counts 0. Pairs of rows that differ in
-    ``factor`` and agree in ``others``. It is ψ of Jiang et al. 2020 (arXiv:1912.02178, equation 9) for one factor.
+    ``factor`` and agree in ``others``. It is ψ of Jiang et al. 2020 (arXiv:1912.02178, equation 9) for one factor,
+    with all pairs weighing the same; on a full grid of settings that is their mean over groups.
 
     Raises:
         ValueError: if no two rows differ in ``factor`` alone.

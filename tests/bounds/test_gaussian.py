@@ -56,10 +56,13 @@ def test_weights_are_counted_and_split_by_layer() -> None:
     assert torch.equal(torch.cat([first.flatten(), last.flatten()]), weights)
     first[0, 0] = 7.0
     assert weights[0] == 7.0  # views
-    with pytest.raises(ValueError, match="have 26 weights; got 25"):
-        layers(weights[:25], WIDTHS)
+    for wrong in (25, 27):
+        with pytest.raises(ValueError, match=f"have 26 weights; got {wrong}"):
+            layers(torch.zeros(wrong), WIDTHS)
     with pytest.raises(ValueError, match=r"at least two numbers.*\[3\]"):
         count_weights([3])
+    with pytest.raises(ValueError, match=r"each at least 1; got \[3, 0, 1\]"):
+        count_weights([3, 0, 1])
 
 
 def test_network_by_hand() -> None:
@@ -124,6 +127,13 @@ def test_error_of_a_linear_classifier_is_exact() -> None:
         stochastic_error(posterior, [3, 1], x, labels, 0, generator(0, "errors"))
 
 
+def test_a_network_that_is_always_wrong_has_the_error_one() -> None:
+    posterior = Gaussian(torch.tensor([0.0, 0.0, 0.0, 1.0]), torch.full((4,), 1e-6))
+    x, labels = blobs(10)[0], torch.zeros(10, dtype=torch.int64)
+    assert stochastic_error(posterior, [3, 1], x, labels, 3, generator(0, "errors")) == 1.0
+    assert stochastic_error(posterior, [3, 1], x, 1 - labels, 3, generator(0, "errors")) == 0.0
+
+
 def test_loss_in_bits_is_above_the_error_and_bounded() -> None:
     outputs = torch.tensor([0.0, 3.0, -3.0, 50.0])
     labels = torch.tensor([1, 1, 1, 0])
@@ -156,6 +166,7 @@ def test_grid_of_priors() -> None:
         assert prior_index(prior_variance(index)) == index
     assert prior_index(5.0) == 1
     assert prior_index(GRID_TOP * math.exp(-7.4 / GRID_STEPS)) == 7
+    assert prior_index(GRID_TOP * math.exp(-6.6 / GRID_STEPS)) == 7
     for bad, message in ((0, "index must be at least 1; got 0"), (-3, "got -3")):
         with pytest.raises(ValueError, match=message):
             prior_variance(bad)
@@ -187,6 +198,22 @@ def test_minibatches_cover_each_epoch_once() -> None:
     assert len(minibatches(10, Training(2, 0.1, 50), generator(0, "order"))[0]) == 10
 
 
+def test_each_epoch_has_an_order_of_its_own() -> None:
+    first, second = minibatches(100, Training(2, 0.1, 100), generator(0, "order"))
+    assert first.sort().values.tolist() == second.sort().values.tolist() == list(range(100))
+    assert not torch.equal(first, second)
+    assert torch.equal(first, minibatches(100, Training(1, 0.1, 100), generator(0, "order"))[0])
+
+
+@pytest.mark.parametrize("steps", [1, 10, 40])
+def test_the_step_size_falls_along_a_straight_line(steps: int) -> None:
+    """Far on the wrong side the slope of the loss is 1, so Adam moves by its step size: lr (T + 1)/2 in T steps."""
+    x, labels = torch.ones(4, 1), torch.ones(4, dtype=torch.int64)
+    start = torch.tensor([-512.0, 0.0])
+    trained = train_network(start, [1, 1], x, labels, Training(steps, 0.5, 4), generator(0, "order"))
+    assert (trained - start).tolist() == pytest.approx([0.5 * (steps + 1) / 2] * 2, abs=1e-3)
+
+
 def test_an_ordinary_network_learns_and_leaves_its_start_alone() -> None:
     x, labels = blobs(300)
     start = initial_weights(WIDTHS, generator(0, "w"))
@@ -198,18 +225,17 @@ def test_an_ordinary_network_learns_and_leaves_its_start_alone() -> None:
 
 def test_certificate_by_hand() -> None:
     x, labels = blobs(100)
-    posterior, centre = some_posterior(), torch.zeros(count_weights(WIDTHS))
+    posterior, centre = some_posterior(), torch.full((count_weights(WIDTHS),), 0.1)
     found = certify(posterior, centre, 40, WIDTHS, x, labels, generator(5, "c"), passes=7, delta=0.04, delta_draws=0.01)
     error = stochastic_error(posterior, WIDTHS, x, labels, 7, generator(5, "c"))
-    spread = torch.full_like(centre, math.sqrt(0.1 * math.exp(-0.4)))
-    reference = kl_divergence(
-        Independent(Normal(posterior.mean, posterior.std), 1), Independent(Normal(centre, spread), 1)
-    )
+    mean, std, middle = (part.double() for part in (*posterior, centre))
+    spread = torch.full_like(middle, math.sqrt(0.1 * math.exp(-0.4)))
+    reference = kl_divergence(Independent(Normal(mean, std), 1), Independent(Normal(middle, spread), 1))
     risk = kl_inverse(error, math.log(2 / 0.01) / 700)
     share = 0.04 * 6 / (math.pi * 40) ** 2
     bound = kl_inverse(risk, (float(reference) + math.log(2 * 10 / share)) / 100)
     assert found.error == error and found.risk == pytest.approx(risk) and found.place == 40
-    assert found.kl == pytest.approx(float(reference), rel=1e-5) and found.kl > 0
+    assert found.kl == pytest.approx(float(reference), rel=1e-12) and found.kl > 0  # in float64
     assert found.share == pytest.approx(share) and found.bound == pytest.approx(bound, rel=1e-6)
     assert found.error < found.risk < found.bound
 
@@ -226,6 +252,14 @@ def test_divergence_is_zero_at_the_prior_and_never_negative() -> None:
         assert found.bound == pytest.approx(kl_bound(found.risk, found.kl, 50, found.share))
 
 
+def test_weights_that_are_no_numbers_get_no_certificate() -> None:
+    x, labels = blobs(50)
+    posterior, centre = some_posterior(), torch.zeros(count_weights(WIDTHS))
+    posterior.mean[3] = math.nan
+    with pytest.raises(ValueError, match="kl must be at least 0; got nan"):
+        certify(posterior, centre, 40, WIDTHS, x, labels, generator(0, "c"), passes=2, delta=0.04, delta_draws=0.01)
+
+
 def test_a_posterior_is_trained_to_a_better_bound_than_that_of_its_start() -> None:
     x, labels = blobs(1000)
     centre = initial_weights(WIDTHS, generator(0, "w"))
@@ -238,6 +272,38 @@ def test_a_posterior_is_trained_to_a_better_bound_than_that_of_its_start() -> No
     assert found.bound < 0.5 * before.bound and found.bound < 0.2
     again, same = train_posterior(centre, WIDTHS, x, labels, schedule, generator(0, "t"), delta=0.025)
     assert torch.equal(again.mean, posterior.mean) and torch.equal(again.std, posterior.std) and same == index
+
+
+def test_a_posterior_that_is_not_moved_is_where_it_was_told_to_start() -> None:
+    x, labels = blobs(20)
+    centre, start = torch.zeros(4), torch.tensor([1.0, 2.0, 3.0, 4.0])
+    still = Training(3, 0.0, 10)
+    for given, expected in ((start, start), (None, centre)):
+        stream = generator(0, "t")
+        found, index = train_posterior(centre, [3, 1], x, labels, still, stream, delta=0.05, start=given, std=0.2)
+        assert torch.equal(found.mean, expected) and found.std.tolist() == pytest.approx([0.2] * 4)
+        assert index == prior_index(0.2**2)
+
+
+def test_training_counts_all_samples_and_pays_for_its_prior(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, labels = blobs(20)
+    seen = []
+
+    def watched(risk: torch.Tensor, kl: torch.Tensor, n: int, confidence: torch.Tensor) -> torch.Tensor:
+        seen.append((n, float(confidence.detach())))
+        return objective(risk, kl, n, confidence)
+
+    monkeypatch.setattr("dlparadox.bounds.gaussian.objective", watched)
+    train_posterior(torch.zeros(4), [3, 1], x, labels, Training(1, 0.0, 5), generator(0, "t"), delta=0.05, std=0.2)
+    index = GRID_STEPS * math.log(GRID_TOP / 0.2**2)
+    assert seen == [(20, pytest.approx(prior_confidence(index, 0.05)))]
+
+
+def test_a_prior_wider_than_the_grid_is_trained_as_its_first() -> None:
+    x, labels = blobs(20)
+    still = Training(3, 0.0, 10)
+    _, index = train_posterior(torch.zeros(4), [3, 1], x, labels, still, generator(0, "t"), delta=0.05, std=0.9)
+    assert index == 1
 
 
 def test_the_certificate_of_a_linear_classifier_is_above_its_exact_risk() -> None:

@@ -109,6 +109,7 @@ def test_rademacher_bound_is_above_the_exact_value_of_linear_functions() -> None
     [
         (lambda: margins(torch.zeros(3, 1), torch.zeros(3).long()), "k >= 2"),
         (lambda: margins(torch.zeros(3, 2), torch.tensor([0, 1, 2])), "between 0 and 1; got 0 to 2"),
+        (lambda: margins(torch.zeros(3, 2), torch.tensor([0, 1, -1])), "between 0 and 1; got -1 to 1"),
         (lambda: path_norm([]), r"that follow on one another; got \[\]"),
         (lambda: spectral_product([torch.zeros(3, 2), torch.zeros(3, 2)]), r"got \[\(3, 2\), \(3, 2\)\]"),
         (lambda: frobenius_product([torch.zeros(3)]), "must be matrices"),
@@ -116,6 +117,12 @@ def test_rademacher_bound_is_above_the_exact_value_of_linear_functions() -> None
             lambda: distance_from_initialization([torch.zeros(3, 2)], [torch.zeros(2, 3)]),
             r"same shapes; got \[\(3, 2\)\] and \[\(2, 3\)\]",
         ),
+        (
+            lambda: spectral_complexity([torch.ones(3, 2)], [torch.ones(1, 2)]),
+            r"same shapes; got \[\(3, 2\)\] and \[\(1, 2\)\]",
+        ),
+        (lambda: frobenius_rademacher([math.inf], torch.zeros(2, 2)), r"one positive number; got \[inf\]"),
+        (lambda: frobenius_rademacher([1.0], torch.zeros(0, 2)), r"n >= 1; got \(0, 2\)"),
         (lambda: frobenius_rademacher([1.0, 0.0], torch.zeros(2, 2)), "norms must be at least one positive number"),
         (lambda: frobenius_rademacher([1.0], torch.zeros(2)), r"inputs must be \[n, d\]"),
     ],
@@ -160,6 +167,30 @@ def test_margin_bound_of_one_weight_by_hand(margin: float, share: float, j: int)
     assert found == pytest.approx(share + complexity + confidence)
 
 
+@pytest.mark.parametrize("depth", [1, 2, 5])
+def test_margin_bound_of_a_chain_of_weights_by_hand(depth: int) -> None:
+    """f(x) = 4x through units in a row: the product of all norms counts, not that of each."""
+    x = torch.ones(4000, 1, dtype=torch.float64)
+    weights = [torch.tensor([[4.0 ** (1 / depth)]], dtype=torch.float64)] * depth
+    found = frobenius_margin_bound(4 * x[:, 0], weights, x, 0.1, 3.0)
+    complexity = 2 * (math.sqrt(2 * depth * math.log(2)) + 1) * 2 ** (4 / 8) / math.sqrt(4000)
+    assert found == pytest.approx(complexity + 3 * math.sqrt(math.log(6 * 25 / 0.1) / 8000))
+
+
+def test_single_precision_weights_are_measured_in_double() -> None:
+    single = [a.float() for a in matrices((300, 200, 100, 1))]
+    assert frobenius_product(single) == frobenius_product([a.double() for a in single])
+
+
+def test_a_margin_that_is_no_number_counts_as_missed() -> None:
+    x, weights = torch.ones(40, 1, dtype=torch.float64), [torch.ones(1, 1, dtype=torch.float64)]
+    known = torch.full((40,), 2.0)
+    some = known.clone()
+    some[:10] = math.nan
+    given = {"weights": weights, "inputs": x, "delta": 0.05, "margin": 1.0}
+    assert frobenius_margin_bound(some, **given) == pytest.approx(frobenius_margin_bound(known, **given) + 0.25)
+
+
 def test_the_confidence_is_not_overspent() -> None:
     assert sum(1 / (3 * (1 + abs(j)) ** 2) for j in range(-10_000, 10_001)) <= 1
 
@@ -193,6 +224,9 @@ def test_margin_bound_refuses() -> None:
     for margin in (0.0, -1.0, math.inf, math.nan):
         with pytest.raises(ValueError, match="margin and the norms of the weights must be positive and finite; got"):
             frobenius_margin_bound(y, weights, x, 0.1, margin)
+    for scale in (0.0, math.inf):
+        with pytest.raises(ValueError, match=f"must be positive and finite; got 1.0 and {scale}"):
+            frobenius_margin_bound(y, [weights[0], scale * torch.ones(1, 5)], x, 0.1, 1.0)
     with pytest.raises(ValueError, match="need one output and a margin for each input; got 2 outputs"):
         frobenius_margin_bound(y, matrices((3, 2)), x, 0.1, 1.0)
     with pytest.raises(ValueError, match=r"margins of shape \(3,\), 4 inputs"):

@@ -58,6 +58,19 @@ def test_kl_of_coins_agrees_with_60_digits(q: float, p: float) -> None:
         assert bernoulli_kl(q, p) == pytest.approx(float(expected), rel=1e-9, abs=1e-15)
 
 
+@pytest.mark.parametrize("power", [4, 12, 20, 24])
+def test_kl_of_coins_that_are_close_keeps_its_digits(power: int) -> None:
+    """kl(1/2||1/2 + d) = -ln(1 - 4d²)/2; both logarithms are of the order of d, right to a relative 2⁻⁵²."""
+    d = 2.0**-power
+    expected = -math.log1p(-4 * d * d) / 2
+    assert bernoulli_kl(0.5, 0.5 + d) == pytest.approx(expected, rel=4 * 2**-52 / d, abs=0)
+
+
+@given(st.floats(0.01, 0.99), st.integers(-10_000, 10_000))
+def test_kl_of_coins_that_are_very_close_is_not_negative(q: float, steps: int) -> None:
+    assert bernoulli_kl(q, q + steps * 2.0**-53) >= 0
+
+
 @given(PROBABILITY, SIZE)
 def test_inverse_is_never_below_the_exact_one_and_hardly_above(q: float, bound: float) -> None:
     p = kl_inverse(q, bound)
@@ -109,6 +122,22 @@ def test_gaussian_kl_agrees_with_torch_and_with_its_gradient() -> None:
 )
 def test_values_by_hand(bound: Callable[[float, float, int, float], float], expected: float) -> None:
     assert bound(0.1, 5.0, 10_000, 0.05) == pytest.approx(expected, rel=1e-9)
+
+
+@given(PROBABILITY, st.floats(0, 1e4), st.integers(1, 10**6), st.floats(1e-6, 0.5))
+def test_no_bound_is_below_the_exact_value_of_its_formula(risk: float, kl: float, n: int, delta: float) -> None:
+    with localcontext() as context:
+        context.prec = 60
+        r, spent = Decimal(risk), Decimal(kl) - Decimal(delta).ln()
+        size, weak, strong = (spent + (2 * Decimal(n).sqrt()).ln()) / n, Decimal.from_float(0.7), Decimal("1.5")
+        exact = {
+            "mcallester": r + (size / 2).sqrt(),
+            "quadratic": ((r + size / 2).sqrt() + (size / 2).sqrt()) ** 2,
+            "lambda": (r + size / weak) / (1 - weak / 2),
+            "catoni": (1 - (-strong * r - spent / n).exp()) / (1 - (-strong).exp()),
+        }
+    for name, value in exact.items():
+        assert Decimal(FIXED[name](risk, kl, n, delta)) >= min(value, Decimal(1)), name
 
 
 @given(PROBABILITY, st.floats(0, 1e4), st.integers(1, 10**6), st.floats(1e-6, 0.5))
@@ -171,17 +200,31 @@ def test_monte_carlo_covers_and_is_not_idle(p: float) -> None:
         (lambda: bernoulli_kl(0.1, math.nan), "p must lie between 0 and 1; got nan"),
         (lambda: kl_inverse(0.1, -1.0), "bound must be at least 0; got -1.0"),
         (lambda: kl_inverse(0.1, math.nan), "bound must be at least 0; got nan"),
+        (lambda: kl_inverse(1.1, 0.5), "q must lie between 0 and 1; got 1.1"),
         (lambda: kl_bound(1.1, 1.0, 10, 0.1), "risk must lie between 0 and 1; got 1.1"),
         (lambda: kl_bound(0.1, -1.0, 10, 0.1), "kl must be at least 0; got -1.0"),
         (lambda: kl_bound(0.1, 1.0, 0, 0.1), "n must be a whole number, at least 1; got 0"),
+        (lambda: kl_bound(0.1, 1.0, 10.5, 0.1), "n must be a whole number, at least 1; got 10.5"),  # type: ignore[arg-type]
         (lambda: mcallester_bound(0.1, 1.0, 10, 0.0), "delta must lie between 0 and 1, both excluded; got 0.0"),
         (lambda: quadratic_bound(0.1, 1.0, 10, 1.0), "delta must lie between 0 and 1, both excluded; got 1.0"),
         (lambda: lambda_bound(0.1, 1.0, 10, 0.1, 2.0), "strength must lie between 0 and 2, both excluded; got 2.0"),
+        (lambda: lambda_bound(0.1, 1.0, 10, 0.1, 0.0), "strength must lie between 0 and 2, both excluded; got 0.0"),
         (lambda: catoni_bound(0.1, 1.0, 10, 0.1, 0.0), "strength must be positive and finite; got 0.0"),
+        (lambda: catoni_bound(0.1, 1.0, 10, 0.1, math.inf), "strength must be positive and finite; got inf"),
+        (lambda: catoni_bound(-0.1, 1.0, 10, 0.1, 1.0), "risk must lie between 0 and 1; got -0.1"),
         (lambda: monte_carlo_bound(0.1, 0, 0.1), "draws must be a whole number, at least 1; got 0"),
+        (lambda: monte_carlo_bound(0.1, 10, 2.0), "delta must lie between 0 and 1, both excluded; got 2.0"),
         (lambda: gaussian_kl(*[torch.zeros(2)] * 4), "std must be positive; its smallest entry is 0"),
     ],
 )
 def test_refuses_what_is_no_probability_or_size(call: Callable[[], object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("name", ["std", "prior_std"])
+@pytest.mark.parametrize("entry", [0.0, -1.0])
+def test_no_standard_deviation_may_fail_to_be_positive(name: str, entry: float) -> None:
+    given = {key: torch.ones(2) for key in ("mean", "std", "prior_mean", "prior_std")}
+    with pytest.raises(ValueError, match=f"^{name} must be positive; its smallest entry is {entry:g}"):
+        gaussian_kl(**{**given, name: torch.tensor([1.0, entry])})

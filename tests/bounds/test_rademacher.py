@@ -113,6 +113,11 @@ def test_random_signs(n: int, seed: int) -> None:
     assert set(signs.tolist()) <= {-1.0, 1.0}
 
 
+def test_random_signs_are_those_of_their_stream() -> None:
+    first, again, other = (random_signs(100, generator(seed, "signs")) for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
 def test_random_signs_are_fair() -> None:
     assert abs(float(random_signs(40_000, generator(0, "signs")).mean())) < 5 / 200
     assert random_signs(3, generator(0, "signs"), torch.float32).dtype == torch.float32
@@ -142,5 +147,11 @@ def test_errors_name_the_value() -> None:
         threshold_supremum(one, two)
     with pytest.raises(ValueError, match="n and d must be at least 1; got n=0, d=1"):
         cover_count(0, 1)
+    with pytest.raises(ValueError, match="n and d must be at least 1; got n=1, d=0"):
+        cover_count(1, 0)
     with pytest.raises(ValueError, match="count and n must be at least 1; got count=0, n=1"):
         massart_bound(0, 1)
+    with pytest.raises(ValueError, match="count and n must be at least 1; got count=1, n=-1"):
+        massart_bound(1, -1)
+    with pytest.raises(ValueError, match=r"must be vectors of equal length; got \(2, 1\), \(2, 1\)"):
+        threshold_supremum(two[:, None], two[:, None])

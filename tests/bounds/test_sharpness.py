@@ -32,6 +32,20 @@ def test_tolerance_of_a_linear_classifier(scale: float) -> None:
     assert noise_tolerance(linear(scale, 40_000), rise=0.1) == pytest.approx(expected, rel=0.03)
 
 
+def test_tolerance_counts_from_the_error_without_noise() -> None:
+    """One of three answers is wrong: with a share p of flips the error is 1/3 + p/3, and p = 0.3 at a rise of 0.1."""
+    weights = [torch.tensor([[-0.5], [0.5]], dtype=torch.float64)]
+    x, y = torch.ones(3, 1, dtype=torch.float64), torch.tensor([1, 1, 0])
+    perturbation = Perturbation(weights, x, y, draws=40_000, generator=generator(0, "noise"))
+    expected = 1 / (math.sqrt(2) * norm.isf(0.3))
+    assert noise_tolerance(perturbation, rise=0.1) == pytest.approx(expected, rel=0.05)
+
+
+def test_noise_is_that_of_its_stream() -> None:
+    first, again, other = (small(generator=generator(seed, "noise")).noise[0] for seed in (0, 0, 1))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
 def test_errors_are_those_of_networks_drawn_one_by_one() -> None:
     stream = generator(1, "network")
     weights = [torch.randn(shape, generator=stream) for shape in ((7, 4), (5, 7), (3, 5))]
@@ -62,6 +76,7 @@ def small(**changed: object) -> Perturbation:
         ({"draws": 0}, "draws must be at least 1; got 0"),
         ({"weights": [torch.ones(1, 3)]}, "at least two rows"),
         ({"weights": []}, "at least two rows"),
+        ({"x": torch.ones(0, 3), "y": torch.ones(0)}, "at least one; got 0 and 0"),
         ({"x": torch.ones(3, 3)}, "the same number of samples, at least one; got 3 and 4"),
     ],
 )

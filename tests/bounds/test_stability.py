@@ -24,10 +24,20 @@ def test_values_by_hand() -> None:
     assert strongly_convex_sgd_stability(3.0, 0.5, 10) == pytest.approx(2 * 9 / 5)
     # βc = 1: (1 + 1)/9 · sqrt(2cL²) · sqrt(T)
     assert nonconvex_sgd_stability(3.0, 2.0, 0.5, 100, 10) == pytest.approx(2 / 9 * 3 * 10)
+    # βc = 2: (1 + 1/2)/9 · (2cL²)^(1/3) · T^(2/3)
+    assert nonconvex_sgd_stability(2.0, 1.0, 2.0, 1000, 10) == pytest.approx(1.5 / 9 * 16 ** (1 / 3) * 100)
     assert ridge_stability(2.0, 3.0, 0.1, 50) == pytest.approx(36 / 10)
     assert bousquet_elisseeff_bound(0.1, 0.01, 1.0, 100, 0.05) == pytest.approx(
         0.12 + 5 * math.sqrt(math.log(20) / 200)
     )
+    assert bousquet_elisseeff_bound(3.0, 0.01, 3.0, 100, 0.05) == pytest.approx(
+        3.02 + 7 * math.sqrt(math.log(20) / 200)
+    )
+
+
+def test_steps_may_be_as_long_as_two_over_the_smoothness_and_as_short_as_nothing() -> None:
+    """A step of 2/β on the loss β w²/2 turns a distance around, and does not stretch it."""
+    assert convex_sgd_stability(1.0, 4.0, [0.5, 0.0], 5) == pytest.approx(2 / 5 * 0.5)
 
 
 @pytest.mark.parametrize("n", [20, 80])
@@ -89,10 +99,18 @@ def test_ridge_predictions_change_by_no_more_than_the_bound() -> None:
         (lambda: twin_distance(1.0, [], 5), "steps must be at least one size"),
         (lambda: twin_distance(1.0, [-0.1], 5), r"none of them negative; got \[-0.1\]"),
         (lambda: twin_distance(1.0, [0.1], 0), "n must be at least 1; got 0"),
+        (lambda: twin_distance(1.0, [math.inf], 5), r"steps must be at least one size.*got \[inf\]"),
+        (lambda: convex_sgd_stability(1.0, 0.0, [0.1], 5), "smoothness must be positive and finite; got 0.0"),
+        (lambda: convex_sgd_stability(1.0, 1.0, [0.1, 2.5], 5), "steps of at most 2/smoothness = 2; got 2.5"),
         (lambda: convex_sgd_stability(1.0, 1.0, [2.5], 5), "steps of at most 2/smoothness = 2; got 2.5"),
         (lambda: strongly_convex_sgd_stability(1.0, math.inf, 5), "convexity must be positive and finite; got inf"),
+        (lambda: strongly_convex_sgd_stability(-1.0, 1.0, 5), "lipschitz must be positive and finite; got -1.0"),
+        (lambda: nonconvex_sgd_stability(1.0, 1.0, 1.0, 0, 5), "steps at least 1; got n=5, steps=0"),
+        (lambda: nonconvex_sgd_stability(1.0, 1.0, -1.0, 5, 5), "c must be positive and finite; got -1.0"),
         (lambda: nonconvex_sgd_stability(1.0, 1.0, 1.0, 5, 1), "n must be at least 2 and steps at least 1"),
         (lambda: ridge_stability(1.0, 1.0, 0.0, 5), "strength must be positive and finite; got 0.0"),
+        (lambda: ridge_stability(1.0, -1.0, 1.0, 5), "kappa must be positive and finite; got -1.0"),
+        (lambda: bousquet_elisseeff_bound(0.0, 0.1, 0.0, 5, 0.1), "largest must be positive and finite; got 0.0"),
         (lambda: bousquet_elisseeff_bound(2.0, 0.1, 1.0, 5, 0.1), "risk must lie between 0 and the largest loss, 1"),
         (lambda: bousquet_elisseeff_bound(0.5, math.nan, 1.0, 5, 0.1), "stability must be at least 0; got nan"),
         (lambda: bousquet_elisseeff_bound(0.5, 0.1, 1.0, 5, 1.0), "delta must lie between 0 and 1"),

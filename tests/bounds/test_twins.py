@@ -71,6 +71,30 @@ def test_twins_part_at_their_first_visit(drawn: tuple) -> None:  # type: ignore[
             ]
 
 
+def test_distances_are_euclidean_and_from_the_original_run() -> None:
+    w = torch.tensor([[[[0.0, 0.0]], [[3.0, 4.0]], [[6.0, 8.0]]]])
+    assert distances(w).tolist() == [[5.0, 10.0]]
+
+
+def test_a_run_without_twins_leaves_its_start_alone(drawn: tuple) -> None:  # type: ignore[type-arg]
+    samples, fresh, order, start = drawn
+    before, nobody = start.clone(), torch.zeros(0, N, dtype=torch.bool)
+    (w,) = twin_runs(
+        logistic, start, samples, fresh, order, STEPS, at=[8], observe=lambda w, t: w.clone(), exchanged=nobody
+    )
+    assert torch.equal(start, before)
+    torch.testing.assert_close(w[1, 0], alone(samples[0][1], samples[1][1], order[1], start[1]))
+
+
+def test_expansion_is_that_of_the_shared_sample() -> None:
+    """The loss (w·x - y)²/2 has the curvature |x|² along x: a step of 1 takes a distance along x times |1 - |x|²|."""
+    w = torch.tensor([[[0.0, 0.0], [0.0, 1.0]]])
+    for size in (0.5, 2.0):
+        x, y = torch.tensor([[0.0, size]]), torch.tensor([3.0])
+        found = expansion(lambda w, x, y: ((w * x).sum(-1) - y)[..., None] * x, w, x, y, 1.0)
+        assert found == pytest.approx(abs(1 - size**2))
+
+
 def test_expansion_of_a_quadratic_is_that_of_its_curvature() -> None:
     curvature = torch.tensor([0.5, 3.0], dtype=torch.float64)
     w = torch.tensor([[[1.0, 2.0], [1.0, 3.0], [4.0, 2.0], [1.0, 2.0 + 1e-9]]], dtype=torch.float64)
@@ -104,6 +128,11 @@ def test_leaving_one_out_agrees_with_fitting_again() -> None:
         ({"fresh": (torch.zeros(SETS, N - 1, D), torch.zeros(SETS, N - 1))}, "fresh samples must be as many"),
         ({"exchanged": torch.ones(3, N + 1, dtype=torch.bool)}, r"exchanged \[twins, 6\]"),
         ({"order": torch.zeros(SETS, 2, dtype=torch.long)}, r"order must be \[2, at least 8\]; got \(2, 2\)"),
+        ({"exchanged": torch.ones(N, dtype=torch.bool)}, r"exchanged \[twins, 6\]"),
+        ({"order": torch.zeros(SETS, 7, dtype=torch.long)}, r"order must be \[2, at least 8\]; got \(2, 7\)"),
+        ({"order": torch.zeros(SETS + 1, 8, dtype=torch.long)}, r"order must be \[2, at least 8\]; got \(3, 8\)"),
+        ({"at": []}, r"must rise from 0 or more to at most 8; got \[\]"),
+        ({"at": [-1, 1]}, r"must rise from 0 or more to at most 8; got \[-1, 1\]"),
         ({"at": [3, 3]}, r"must rise from 0 or more to at most 8; got \[3, 3\]"),
         ({"at": [9]}, "at most 8"),
     ],
@@ -119,6 +148,7 @@ def test_refuses_what_does_not_fit_together(drawn: tuple, change: dict[str, obje
     ("call", "message"),
     [
         (lambda: leave_one_out(torch.eye(3), torch.zeros(2), 0.1), r"kernel must be \[n, n\] and y \[n\]"),
+        (lambda: leave_one_out(torch.ones(3, 1), torch.zeros(3), 0.1), r"kernel must be .*got \(3, 1\) and \(3,\)"),
         (lambda: leave_one_out(torch.eye(3), torch.zeros(3), 0.0), "ridge must be positive; got 0.0"),
     ],
 )

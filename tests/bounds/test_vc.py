@@ -95,6 +95,7 @@ def test_more_than_all_ways_count_as_all(dimension: int, n: int) -> None:
     ("call", "message"),
     [
         (lambda: relu_growth([3], 5), r"widths must be positive, at least two, and the last one 1; got \[3\]"),
+        (lambda: relu_growth([1], 5), r"at least two, and the last one 1; got \[1\]"),
         (lambda: relu_growth([3, 0, 1], 5), r"widths must be positive"),
         (lambda: relu_growth([3, 2], 5), r"the last one 1; got \[3, 2\]"),
         (lambda: relu_growth([3, 1], 0), "n must be at least 1; got 0"),

@@ -299,7 +299,7 @@ def certify(
     risk = monte_carlo_bound(error, passes * len(x), delta_draws)
     std = torch.tensor(prior_variance(index), dtype=torch.float64).sqrt().to(centre.device)
     mean, deviation, middle = (part.double() for part in (*posterior, centre))
-    kl = max(0.0, float(gaussian_kl(mean, deviation, middle, std.expand(len(centre)))))
+    kl = max(float(gaussian_kl(mean, deviation, middle, std.expand(len(centre)))), 0.0)  # stays NaN, which is refused
     share = prior_confidence(index, delta)
     return Certificate(kl_bound(risk, kl, len(x), share), error, risk, kl, index, share)
 

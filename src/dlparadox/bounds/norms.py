@@ -63,7 +63,7 @@ def spectral_product(weights: Matrices) -> float:
 
 def frobenius_product(weights: Matrices) -> float:
     """Π |A_i|_F."""
-    return math.prod(float(torch.linalg.matrix_norm(a)) for a in _checked(weights))
+    return math.prod(float(torch.linalg.matrix_norm(a.double())) for a in _checked(weights))
 
 
 def path_norm(weights: Matrices) -> float:
@@ -144,7 +144,7 @@ def frobenius_margin_bound(
         raise ValueError(f"margin and the norms of the weights must be positive and finite; got {margin} and {product}")
     require_confidence(delta)
     j = math.ceil(8 * math.log2(product / margin))
-    share = float((margins.double() <= margin).double().mean())
+    share = float((~(margins.double() > margin)).double().mean())  # a margin that is no number counts as missed
     complexity = 2 * frobenius_rademacher([2.0 ** (j / 8 / len(weights))] * len(weights), inputs)
     return share + complexity + 3 * math.sqrt(math.log(6 * (1 + abs(j)) ** 2 / delta) / (2 * n))
 

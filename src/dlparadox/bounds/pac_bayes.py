@@ -128,7 +128,7 @@ def catoni_bound(risk: float, kl: float, n: int, delta: float, strength: float) 
     if not 0 < strength < math.inf:
         raise ValueError(f"strength must be positive and finite; got {strength}")
     _check(risk, kl, n, delta)
-    exponent = strength * risk + (kl + math.log(1 / delta)) / n
+    exponent = strength * risk + (kl - math.log(delta)) / n
     return _capped(math.expm1(-exponent) / math.expm1(-strength))
 
 
