@@ -17,7 +17,11 @@ from dlparadox.press.paths import PROFILES, Project
 PROJECT = Project(Path("."))
 CHAPTERS = sorted(Path(path).stem for path in glob("experiments/*.md"))
 PRESS = f"exec {sys.executable!r} -m dlparadox.press"  # exec: a job ends when Snakemake stops it, not a shell around it
-LIMITS = {"quick": {"mem_mb": 2048, "runtime": 15}, "paper": {"mem_mb": 8192, "runtime": 24 * 60}}  # MiB, minutes
+LIMITS = {  # MiB, minutes; what all seeds share is computed where their runs are gathered
+    "quick": {"mem_mb": 2048, "runtime": 15},
+    "seed": {"mem_mb": 8192, "runtime": 24 * 60},
+    "paper": {"mem_mb": 18432, "runtime": 24 * 60},
+}
 LOCK = text_digest(Path("requirements.lock").read_text())  # other versions can give other numbers
 
 
@@ -105,7 +109,7 @@ rule seed:
         lock=LOCK,
     threads: 1
     resources:
-        **LIMITS["paper"],
+        **LIMITS["seed"],
     shell:
         "{PRESS} execute {wildcards.slug} --profile paper --seed {wildcards.seed} --with-parent"
 

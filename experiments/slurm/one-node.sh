@@ -78,7 +78,7 @@ SelectTypeParameters=CR_Core_Memory
 MinJobAge=3600
 # so that a job of the book fits into a machine with less memory than the job may take
 SlurmdParameters=config_overrides
-NodeName=$node NodeAddr=127.0.0.1 CPUs=$cores RealMemory=$((memory > 8192 ? memory : 8192))
+NodeName=$node NodeAddr=127.0.0.1 CPUs=$cores RealMemory=$((memory > 18432 ? memory : 18432))
 PartitionName=all Nodes=$node Default=YES MaxTime=INFINITE State=UP
 END
 
