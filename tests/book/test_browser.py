@@ -145,6 +145,15 @@ def unreachable(page: Any) -> list[str]:
     )
 
 
+def cramped(page: Any) -> list[str]:
+    """Figures and formulas that have to be scrolled to be seen whole, beyond the rounding of their margins."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.dlp-plot, div.math')]
+          .filter(e => e.clientWidth > 0 && e.scrollWidth > e.clientWidth + 8)
+          .map(e => `${e.scrollWidth} in ${e.clientWidth} px: ${(e.textContent || e.innerHTML).trim().slice(0, 80)}`)"""
+    )
+
+
 def beheaded(page: Any) -> list[str]:
     """What begins left of its scrolling box, where nobody can scroll to."""
     return page.evaluate(
@@ -170,6 +179,8 @@ def test_page_is_quiet_accessible_and_fits(visit: Any, page: str) -> None:
         found += [f"too wide: {element}" for element in too_wide(opened)]
         found += [f"no keyboard: {element}" for element in unreachable(opened)]
         found += [f"cut off on the left: {element}" for element in beheaded(opened)]
+        if viewport is DESK:
+            found += [f"to be scrolled: {element}" for element in cramped(opened)]
         problems += [f"{theme}, {viewport['width']} px: {problem}" for problem in found]
     problems += here.problems
     assert not problems, "\n".join(problems)
