@@ -380,3 +380,23 @@ def test_cards_of_the_committed_record(
     assert metadata == {"dlparadox": {"card": "it"}}
     assert 'aria-label="Claim it, paper profile: not reproduced"' in bundle["text/html"]
     assert "0.38 [0.15, 0.60], 4 seeds" in bundle["text/html"]
+    assert "Ours, quick" not in bundle["text/html"]  # this run has not checked it
+
+
+def test_recorded_cards_show_this_run_beside(
+    chapter: Chapter, shown: Shown, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DLPARADOX_RESULTS", str(home / "experiments" / "records"))
+    paper = open_chapter("slug", {**SCOPE, "profile": "paper"}, width=integer(1))
+    claim(paper, measured=[0.5, 0.25, 0.5, 0.25], expect=at_least(0.1, because="why"), control={"none": 0.0})
+    paper.save()
+    claim(chapter, measured=[0.75, 0.75], expect=at_least(0.8, because="why"), control={"none": 0.0})
+    chapter.recorded_cards("it")
+    paper.recorded_cards("it")  # its own profile: nothing to put beside
+    [(bundle, _), (alone, _)] = shown
+    assert (
+        "<dt>Ours</dt><dd>0.38 [0.15, 0.60], 4 seeds</dd>"
+        "<dt>Ours, quick</dt><dd>0.75 [0.75, 0.75], 2 seeds: not reproduced, accepted there ≥ 0.8</dd>"
+        "<dt>Accepted</dt><dd>≥ 0.1 — why</dd>"
+    ) in bundle["text/html"]
+    assert "Ours, " not in alone["text/html"]

@@ -127,15 +127,21 @@ class Chapter:
             self._show_card(self.claims[name].as_json())
 
     def recorded_cards(self, *names: str, profile: str = "paper") -> None:
-        """Show the cards of the named claims from the committed record, those that it has."""
+        """Show the cards of the named claims from the committed record, those that it has.
+
+        A claim that this run has checked too shows its measurement beside the recorded one.
+        """
         record = self.recorded(profile)
         found = {claim["name"]: claim for claim in record.claims} if record else {}
         for name in names:
             if name in found:
-                self._show_card(found[name], f"{profile} profile")
+                own = {self.profile: self.claims[name].as_json()} if name in self.claims else {}
+                self._show_card(found[name], f"{profile} profile", own if self.profile != profile else {})
 
-    def _show_card(self, claim: Mapping[str, Any], where: str = "") -> None:
-        bundle = {"text/html": card(claim, where), "text/plain": f"{claim['name']}: {claim['statement']}"}
+    def _show_card(
+        self, claim: Mapping[str, Any], where: str = "", beside: Mapping[str, Mapping[str, Any]] | None = None
+    ) -> None:
+        bundle = {"text/html": card(claim, where, beside), "text/plain": f"{claim['name']}: {claim['statement']}"}
         display(bundle, raw=True, metadata={"dlparadox": {"card": claim["name"]}})
 
     def figure(
@@ -311,13 +317,22 @@ def _image(figure: Any, form: str) -> dict[str, Any]:
     raise ValueError(f"form must be 'svg' or 'png'; got {form!r}")
 
 
-def card(claim: Mapping[str, Any], where: str = "") -> str:
-    """The card of a claim, given as in a record, as HTML; ``where`` names a run other than the page's own."""
+def card(claim: Mapping[str, Any], where: str = "", beside: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """The card of a claim, given as in a record, as HTML.
+
+    Args:
+        claim: what is shown.
+        where: names its run, if that is not the page's own.
+        beside: the same claim under other profiles, whose measurements are shown below the first.
+    """
     rows = [
         ("Paper", claim["published"] or "no number given"),
         ("Ours", measured_text(claim, exact=claim["deterministic"])),
-        ("Accepted", f"{claim['region']['text']} — {claim['region']['because']}"),
     ]
+    for profile, other in (beside or {}).items():
+        text = measured_text(other, exact=other["deterministic"])
+        rows.append((f"Ours, {profile}", f"{text}: {other['verdict']}, accepted there {other['region']['text']}"))
+    rows.append(("Accepted", f"{claim['region']['text']} — {claim['region']['because']}"))
     for control in claim["controls"]:
         exact = len(control["measured"]) == 1 and control["interval"][0] == control["interval"][1] is not None
         fails = control["verdict"] == "not reproduced"
