@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from example_book import SLUG, make_project
 
-from dlparadox.press.cards import duration, memory, plain_summary, seeds_text
+from dlparadox.press.cards import duration, memory, plain_summary, seeds_text, unnamed_data
 from dlparadox.press.errors import PageError
 from dlparadox.press.evidence import chapter_evidence, evidence
 from dlparadox.press.ledger import ledger_page
@@ -15,6 +15,7 @@ from dlparadox.press.markup import bibliography, cited, verdict_badge
 from dlparadox.press.scoreboard import scoreboard_fragment, scoreboard_svg
 from dlparadox.press.site import write_generated
 from dlparadox.press.status import status_page
+from dlparadox.records import Record
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -197,6 +198,19 @@ def test_costs_in_words() -> None:
         "3 (0 to 2)",
         "2 (1, 5)",
     ]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "text"),
+    [
+        ({}, "made by the program"),
+        ({"data": "mnist"}, "mnist; the run noted no checksum"),
+        ({"data": ["mnist", "cifar10"]}, "mnist, cifar10; the run noted no checksum"),
+    ],
+)
+def test_data_without_a_checksum_are_not_called_made(parameters: dict[str, object], text: str) -> None:
+    run = Record("a", "A", "paper", parameters, claims=[], tables={}, provenance={})
+    assert unnamed_data(run) == text
 
 
 def test_plain_summary_is_one_line() -> None:

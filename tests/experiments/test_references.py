@@ -56,6 +56,12 @@ def test_the_reference_holds_text_only(slug: str) -> None:
 
 
 @pytest.mark.parametrize("slug", CHAPTERS)
+def test_a_chapter_that_loads_data_names_them_in_its_record(slug: str) -> None:
+    source = "\n".join(cell.source for cell in code_cells(slug))
+    assert bool(re.search(r"(?<!\.)\bload\(", source)) == ("chapter.uses(" in source)
+
+
+@pytest.mark.parametrize("slug", CHAPTERS)
 def test_verdict_cells_are_compared(slug: str) -> None:
     for cell in code_cells(slug):
         if "chapter.check(" in cell.source or any(VERDICT.match(text) for text in texts(cell)):

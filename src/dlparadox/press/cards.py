@@ -82,6 +82,13 @@ def _costs(record: Record) -> list[tuple[str, str]]:
     ]
 
 
+def unnamed_data(record: Record) -> str:
+    """What a run that named no data worked on, as HTML: its own, or a set that it did not put into its record."""
+    given = record.parameters.get("data", [])
+    names = [given] if isinstance(given, str) else given
+    return f"{escape(', '.join(names))}; the run noted no checksum" if names else "made by the program"
+
+
 def run_seconds(record: Record) -> float:
     """Seconds that a run took; what an interrupted one had done before is part of the cost."""
     ran = record.provenance
@@ -124,7 +131,7 @@ def _fact(record: Record, name: str) -> str:
     if name == "Versions":
         return _list(f"{escape(package)} {escape(version)}" for package, version in versions(record).items())
     if name == "Data":
-        return _list(_data(data, about) for data, about in ran.get("data", {}).items()) or "made by the program"
+        return _list(_data(data, about) for data, about in ran.get("data", {}).items()) or unnamed_data(record)
     if name == "Parameters":
         return _list(f"<code>{escape(key)} = {escape(value)}</code>" for key, value in record.parameters.items())
     files = (f"../data/{record.chapter}/{record.profile}/{table}.csv" for table in record.tables)

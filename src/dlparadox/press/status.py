@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from dlparadox.press.cards import duration, memory, run_seconds, seeds_text, versions
+from dlparadox.press.cards import duration, memory, run_seconds, seeds_text, unnamed_data, versions
 from dlparadox.press.evidence import Chapter
 from dlparadox.press.markup import escape, raw, table, tally
 from dlparadox.records import Record
@@ -85,7 +85,7 @@ def _origin_row(chapter: Chapter, profile: str, record: Record) -> tuple[str, ..
         escape(str(ran.get("started", ""))[:10] or "?"),
         commit + (", with uncommitted changes" if ran.get("dirty") else ""),
         f"<code>{escape(digest['total'][:12])}</code>" if digest else "none",
-        data or "made by the program",
+        data or unnamed_data(record),
     )
 
 
