@@ -135,8 +135,9 @@ class Chapter:
         found = {claim["name"]: claim for claim in record.claims} if record else {}
         for name in names:
             if name in found:
-                own = {self.profile: self.claims[name].as_json()} if name in self.claims else {}
-                self._show_card(found[name], f"{profile} profile", own if self.profile != profile else {})
+                here = name in self.claims and self.profile != profile
+                own = {self.profile: self.claims[name].as_json()} if here else {}
+                self._show_card(found[name], f"{profile} profile", own)
 
     def _show_card(
         self, claim: Mapping[str, Any], where: str = "", beside: Mapping[str, Mapping[str, Any]] | None = None
